@@ -1,0 +1,1 @@
+"""Gorilla: a distributed lock service that a team sets up in minutes."""

@@ -1,0 +1,1 @@
+"""Durable consensus: PySyncObj, made safe at its edges. It lives here and nowhere else."""

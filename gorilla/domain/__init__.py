@@ -1,0 +1,1 @@
+"""The replicated state machine: what a lock is. No I/O, no clock, no randomness, no logging."""

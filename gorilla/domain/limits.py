@@ -1,0 +1,43 @@
+"""Every bound of the replicated state, in one place. Reaching one is a named refusal."""
+
+from typing import Final
+
+LOCK_NAME_CHARS_MAX: Final = 255
+HOLDER_CHARS_MAX: Final = 255
+METADATA_BYTES_MAX: Final = 4 * 1024
+SECRET_CHARS_MAX: Final = 64
+
+LOCKS_MAX: Final = 2_000_000
+"""Locks held at once. One more is refused with :class:`~gorilla.domain.outcomes.Full`."""
+
+REMEMBERED_FENCING_TOKENS_MAX: Final = 100_000
+"""Free locks whose largest fencing token is still remembered; the oldest are forgotten first."""
+
+ORIGINS_MAX: Final = 1_024
+"""Node processes whose unconfirmed outcomes are remembered (exactly once)."""
+
+OUTCOMES_PER_ORIGIN_MAX: Final = 65_536
+"""Unconfirmed outcomes of one origin; a batch beyond it is refused by the node that composes."""
+
+ORIGIN_IDLE_MS_MAX: Final = 600_000
+"""Cluster time after which an origin that proposed nothing is forgotten."""
+
+COMMANDS_PER_BATCH_MAX: Final = 4_096
+
+FENCING_EPOCH: Final = 1 << 40
+"""A restore raises the fencing counter to the next multiple of this, so no number repeats."""
+
+FENCING_TOKEN_MAX: Final = (1 << 53) - 1
+"""The largest integer that every JSON reader keeps exact."""
+
+TTL_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
+"""Upper bound of any lease whatever the configured ``max_timeout`` says (milliseconds)."""
+
+CLOCK_RATE_PPM: Final = 1_000
+"""How far two clocks may drift apart (parts per million: 500 each, what NTP slewing allows).
+
+A lease is kept this much longer than its holder counts, so it never ends early on a slow clock.
+"""
+
+assert LOCKS_MAX < FENCING_EPOCH
+assert TTL_MS_MAX < FENCING_TOKEN_MAX

@@ -1,0 +1,155 @@
+"""What the use cases need from the outside, as Protocols. Adapters meet them in ``daemon``."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Clock(Protocol):
+    """Time as an input. The simulation passes its own."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back; only differences mean anything."""
+        ...
+
+    def wall_ms(self) -> int:
+        """Return milliseconds since 1970 (UTC), for display only."""
+        ...
+
+
+class FrozenState(Protocol):
+    """A point-in-time copy of the replicated state that later entries don't change."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield its canonical encoding in pieces of at most about 256 KiB, equal on every node."""
+        ...
+
+
+class Replica(Protocol):
+    """The replicated state as consensus drives it. All calls come from one event loop turn.
+
+    An exception out of any of these methods stops the node (fail-stop).
+    """
+
+    def lead(self, term: int) -> None:
+        """This node leads ``term`` and has applied everything before it: cluster time runs."""
+        ...
+
+    def follow(self) -> None:
+        """This node does not lead (any more)."""
+        ...
+
+    def compose(self, batches: Sequence[bytes]) -> bytes | None:
+        """Stamp and join batches into one log entry; None when nothing is worth writing.
+
+        Called on the leader only, after :meth:`lead`, with as many batches as fit one entry, and
+        with none to ask whether an expiry is due (a pulse). A batch that can't be decoded or
+        breaks a limit is left out of the entry.
+        """
+        ...
+
+    def apply(self, index: int, payload: bytes) -> None:
+        """Apply one committed entry. Deterministic; resolves this node's own callers."""
+        ...
+
+    def refused(self, offer: int) -> None:
+        """The leader did not take the offer of this number: nothing of it was appended."""
+        ...
+
+    def freeze(self) -> FrozenState:
+        """Copy the state as of the last applied entry, in about constant time per lock."""
+        ...
+
+    def load(self, index: int, chunks: Iterator[bytes]) -> None:
+        """Replace the state by what :meth:`FrozenState.chunks` gave at log index ``index``."""
+        ...
+
+
+class Role(StrEnum):
+    """What a node is in its term."""
+
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One voter of the roster."""
+
+    id: str
+    """The identity of its data directory; a wiped directory is another member."""
+    name: str
+    peer: str
+    """Advertised ``host:port`` for the other nodes."""
+    http: str
+    """Advertised ``host:port`` of its REST API."""
+
+
+class MemberProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """What this node knows of another member."""
+
+    member: Member
+    connected: bool
+    match_index: int | None = None
+    """Largest index it has on disk; known on the leader only."""
+    heard_s: float | None = None
+    """Seconds since its last message."""
+    version: str | None = None
+
+
+class ConsensusView(msgspec.Struct, frozen=True, kw_only=True):
+    """A look at this node's consensus, cheap enough for every request."""
+
+    cluster_id: str
+    me: Member
+    role: Role
+    term: int
+    leader: Member | None
+    """None while no leader is known, or the known one has lost its majority."""
+    commit_index: int
+    applied_index: int
+    last_index: int
+    snapshot_index: int
+    caught_up: bool
+    """Whether it has applied what was committed when it first heard of the present leader."""
+    progress: tuple[MemberProgress, ...]
+
+
+class ReadPoint(msgspec.Struct, frozen=True):
+    """A point of the log that a linearizable read may be answered from."""
+
+    index: int
+    now_ms: int
+    """The leader's cluster time when the read was confirmed; for remaining times only."""
+
+
+class Consensus(Protocol):
+    """What the use cases ask of consensus."""
+
+    def view(self) -> ConsensusView:
+        """Look at the node as it is now."""
+        ...
+
+    def offer(self, offer: int, batch: bytes) -> bool:
+        """Hand one encoded ``Batch`` to the leader, here or over the peer link.
+
+        Returns:
+            False when it was not sent (no leader known, no link to it): nothing was done. True
+            means that it may be appended, unless :meth:`Replica.refused` says otherwise.
+
+        """
+        ...
+
+    async def read_point(self, deadline_s: float) -> ReadPoint:
+        """Wait until this node may answer a linearizable read from its own state.
+
+        Args:
+            deadline_s: Event loop time (seconds) after which to give up.
+
+        Raises:
+            NoLeaderError: No leader confirmed it in time.
+
+        """
+        ...
