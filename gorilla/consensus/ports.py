@@ -74,7 +74,9 @@ class Wire(Protocol):
 class Offload(Protocol):
     """Runs blocking work beside the event loop; the simulation runs it at a later turn."""
 
-    def __call__(self, work: Callable[[], None], done: Callable[[BaseException | None], None]) -> None:
+    def __call__(
+        self, work: Callable[[], None], done: Callable[[BaseException | None], None]
+    ) -> None:
         """Run ``work``; then call ``done`` on the loop with what it raised, or None."""
         ...
 

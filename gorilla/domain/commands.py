@@ -2,7 +2,8 @@
 
 Everything that is not deterministic (time, secrets, identity) is an input here: the leader stamps
 the time, the node that takes a request makes its secrets. Fields are encoded by position, so new
-ones are appended with a default and never reordered.
+ones are appended with a default and never reordered. A node that doesn't know a field refuses the
+bytes: to ignore it would make its state another one.
 """
 
 from typing import Final
@@ -13,7 +14,9 @@ ENTRY_VERSION: Final = 1
 """Version of the log entry format; an entry of a later version stops the node (never skipped)."""
 
 
-class Acquire(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
+class Acquire(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1, gc=False
+):
     """Grant ``lock`` to ``holder``, or say who has it."""
 
     lock: str
@@ -25,14 +28,18 @@ class Acquire(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """A JSON list, already encoded."""
 
 
-class Release(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+class Release(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False
+):
     """End the lease of ``lock`` that carries ``secret``."""
 
     lock: str
     secret: str
 
 
-class Renew(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+class Renew(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3, gc=False
+):
     """Extend the lease that carries ``secret``; from then on only ``new_secret`` proves it."""
 
     lock: str
@@ -46,7 +53,7 @@ class Renew(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
 Command = Acquire | Release | Renew
 
 
-class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Stamp(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What the leader says about time. ``now_ms`` is cluster time; ``wall_ms`` is for display."""
 
     term: int
@@ -55,7 +62,7 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Milliseconds since 1970 (UTC) on the leader's wall clock; nothing is decided by it."""
 
 
-class Batch(msgspec.Struct, frozen=True, array_like=True):
+class Batch(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Commands of one origin (a node process), each with its number.
 
     An origin numbers its commands 1, 2, 3, … and may propose one again after a failover: the
@@ -71,7 +78,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     commands: tuple[tuple[int, Command], ...]
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """One log entry: a stamp and everyone's batches. No batch at all is a pulse (expiry only)."""
 
     version: int

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 LOCK_NAME_CHARS_MAX: Final = 255
 HOLDER_CHARS_MAX: Final = 255
 METADATA_BYTES_MAX: Final = 4 * 1024
@@ -22,6 +24,8 @@ OUTCOMES_PER_ORIGIN_MAX: Final = 65_536
 ORIGIN_IDLE_MS_MAX: Final = 600_000
 """Cluster time after which an origin that proposed nothing is forgotten."""
 
+ORIGIN_CHARS_MAX: Final = 128
+
 COMMANDS_PER_BATCH_MAX: Final = 4_096
 
 FENCING_EPOCH: Final = 1 << 40
@@ -38,6 +42,27 @@ CLOCK_RATE_PPM: Final = 1_000
 
 A lease is kept this much longer than its holder counts, so it never ends early on a slow clock.
 """
+
+CLUSTER_MS_MAX: Final = 1 << 52
+"""Cluster time stops here (about 142,000 years), so every deadline fits 64 bits."""
+
+WALL_MS_MAX: Final = 200_000_000_000_000
+"""Latest wall time shown (the year 8307): with any lease added it is still a date."""
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds that decide outcomes. Nodes run with the defaults; tests use smaller ones."""
+
+    locks: int = LOCKS_MAX
+    remembered_fencing_tokens: int = REMEMBERED_FENCING_TOKENS_MAX
+    origins: int = ORIGINS_MAX
+    outcomes_per_origin: int = OUTCOMES_PER_ORIGIN_MAX
+    origin_idle_ms: int = ORIGIN_IDLE_MS_MAX
+    fencing_token: int = FENCING_TOKEN_MAX
+
+
+BOUNDS: Final = Bounds()
+"""What every node of every cluster uses; equal bounds are part of equal states."""
 
 assert LOCKS_MAX < FENCING_EPOCH
 assert TTL_MS_MAX < FENCING_TOKEN_MAX

@@ -54,6 +54,22 @@ class Replica(Protocol):
         """Apply one committed entry. Deterministic; resolves this node's own callers."""
         ...
 
+    def pulse_due(self) -> bool:
+        """Return whether the leader's clock has passed an expiry that no applied entry covers."""
+        ...
+
+    def next_pulse_in_s(self) -> float | None:
+        """Return seconds until the next expiry is due, None when nothing expires."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return cluster time: the leader's running clock, elsewhere an estimate for display."""
+        ...
+
+    def chain_at(self, index: int) -> bytes | None:
+        """Return the running digest right after ``index`` was applied, None when forgotten."""
+        ...
+
     def refused(self, offer: int) -> None:
         """The leader did not take the offer of this number: nothing of it was appended."""
         ...

@@ -1,0 +1,103 @@
+# Everything that is done with this tree; `make` lists it. The settings are in
+# cluster.example.toml, and in .env when there is one (.env.example shows all).
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CONFIG ?= cluster.example.toml
+SETTINGS := --config $(CONFIG) $(if $(wildcard .env),--env-file .env)
+PYTEST := $(BIN)/pytest -q
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml \
+	deploy/lock/build.in
+
+##@ To run it
+
+.PHONY: run
+run: deps ## Start three nodes (and a PostgreSQL, if none is configured); Ctrl-C stops them
+	@$(BIN)/gorillad up $(SETTINGS)
+
+.PHONY: migrate
+migrate: deps ## Bring the tables of the configured database up to date
+	@$(BIN)/gorillad migrate $(SETTINGS)
+
+.PHONY: deps
+deps: $(STAMP) ## Make the environment .venv from the lock file (at once when it is there)
+
+$(STAMP): deploy/lock/dev.txt pyproject.toml deploy/deps.sh
+	@deploy/deps.sh $(VENV) deploy/lock/dev.txt
+	@touch $@
+
+##@ To check it
+
+.PHONY: ci
+ci: check test-integration test-e2e ## Everything that CI runs
+
+.PHONY: check
+check: deps ## Format, lint, types, import rule and the fast tests; under a minute
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -n auto tests/test_tidy.py tests/unit tests/simulation
+
+.PHONY: test-unit
+test-unit: deps ## Pure logic: no socket, no database
+	$(PYTEST) tests/test_tidy.py tests/unit
+
+.PHONY: test-simulation
+test-simulation: deps ## Whole clusters over simulated network, disk and clock
+	$(PYTEST) -n auto tests/simulation
+
+.PHONY: test-integration
+test-integration: deps ## Real sockets, files and PostgreSQL
+	$(PYTEST) tests/integration
+
+.PHONY: test-e2e
+test-e2e: deps ## Real nodes behind a real load balancer
+	$(PYTEST) tests/e2e
+
+.PHONY: sim
+sim: deps ## One simulated run, told in full: make sim SEED=7
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --verbose
+
+.PHONY: sim-long
+sim-long: deps ## Thousands of simulated runs: make sim-long SEEDS=5000
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000)
+
+.PHONY: bench
+bench: deps ## Acquires a second and latency of three durable nodes on this machine
+	@$(BIN)/python -m benchmarks
+
+##@ To change it
+
+.PHONY: format
+format: deps ## Put the code into the house format
+	$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+.PHONY: docs
+docs: deps ## Write the reference pages and example files that come from the code
+	$(BIN)/python -m gorilla.config.reference toml > cluster.example.toml
+	$(BIN)/python -m gorilla.config.reference env > .env.example
+	$(BIN)/python -m gorilla.config.reference markdown > docs/reference/configuration.md
+	$(BIN)/python -m gorilla.observability > docs/reference/metrics.md
+
+.PHONY: lock
+lock: deps ## Resolve the dependencies again and write deploy/lock/
+	$(LOCK) --upgrade --output-file deploy/lock/runtime.txt
+	$(LOCK) --upgrade --extra dev --output-file deploy/lock/dev.txt
+
+.PHONY: clean
+clean: ## Remove the environment, caches and the data of `make run` (its locks are gone then)
+	rm -rf $(VENV) .gorilla .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## This list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo

@@ -1,0 +1,65 @@
+"""The API as a whole: finds the route of a request, runs its handler, turns failures into answers.
+
+This is aiohttp's low-level server: one callable takes every request. Its ``Application`` would
+decode and normalise paths before they are matched, and resolve routes and middlewares anew for
+each request.
+"""
+
+import time
+
+from aiohttp import web
+
+from gorilla.api.answers import Answer, Stamp
+from gorilla.api.connection import RequestIds
+from gorilla.api.dependencies import ApiDependencies
+from gorilla.api.documents import Documents
+from gorilla.api.metrics import RequestMetrics
+from gorilla.api.presenting import problem_answer, problem_of
+from gorilla.api.requests import Call, check_headers, request_id_of
+from gorilla.api.routes import routes
+from gorilla.api.routing import Router, split_target
+
+UNKNOWN_ROUTE = "unknown"
+"""Label of requests that no route takes, so that made-up paths make no new series."""
+
+
+class Api:
+    """Serves requests; made by :func:`build_app`."""
+
+    def __init__(self, router: Router, node: str, metrics: RequestMetrics) -> None:
+        """Take the routes, the node's name, and where requests are counted."""
+        self.router = router
+        self.stamp = Stamp(node)
+        self.ids = RequestIds()
+        self._metrics = metrics
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; whatever happens, the answer is one of the contract's."""
+        started_s = time.monotonic()
+        request_id = request_id_of(request.headers) or self.ids.next()
+        template = UNKNOWN_ROUTE
+        try:
+            check_headers(request)
+            path, query = split_target(request.raw_path)
+            route, parameters = self.router.find(request.method, path)
+            template = route.template
+            answer = await route.handler(Call(request, parameters, query, request_id))
+        except Exception as error:  # noqa: BLE001 - the edge: nothing may leave it as a traceback
+            answer = self._failed(error, request_id)
+        answer.stamp(self.stamp.lines(request_id))
+        took_s = time.monotonic() - started_s
+        self._metrics.observe(template, request.method, answer.status, took_s)
+        return answer
+
+    def _failed(self, error: Exception, request_id: str) -> Answer:
+        return problem_answer(problem_of(error, request_id), request_id)
+
+
+def build_app(deps: ApiDependencies) -> Api:
+    """Build the API of a node."""
+    metrics = RequestMetrics()
+    deps.registry.register(metrics)
+    documents = Documents(deps.dashboard)
+    router = Router(routes(deps, documents))
+    documents.describe(router.routes, deps.version)
+    return Api(router, deps.node, metrics)

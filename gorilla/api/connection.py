@@ -1,0 +1,233 @@
+"""Connections: slow clients are cut off, broken requests get a problem, their number is bounded.
+
+One sweep per second looks at all connections, so that a request costs no timer of its own.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from typing_extensions import override
+
+from gorilla.api.answers import Answer, Stamp
+from gorilla.api.presenting import problem_answer, problem_of
+from gorilla.api.requests import HEADER_BYTES_MAX, BrokenBodyError
+from gorilla.service.errors import OverloadedError
+from gorilla.wire.problems import ProblemCode
+
+LINE_BYTES_MAX: Final = 8 * 1024
+"""Longest request line, and longest single header."""
+
+HEADERS_MAX: Final = 100
+HEAD_S_MAX: Final = 10.0
+"""How long a request's headers may take, from the connection or their first byte on (seconds)."""
+
+KEEP_ALIVE_S: Final = 75.0
+LINGER_S: Final = 2.0
+"""How long what is left of a refused body is read and thrown away, so that the answer arrives."""
+
+REFUSALS_MAX: Final = 128
+"""Connections beyond the bound that are told so; still more are cut without a word."""
+
+_HEAD_BYTES_MAX: Final = LINE_BYTES_MAX + HEADER_BYTES_MAX
+
+RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class RequestIds:
+    """Makes ids that are unique among all nodes and cheap."""
+
+    __slots__ = ("_numbers", "_prefix")
+
+    def __init__(self) -> None:
+        """Start from a random prefix."""
+        self._prefix = secrets.token_hex(6)
+        self._numbers = count(1)
+
+    def next(self) -> str:
+        """Return a new id."""
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+
+class Connection(web.RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_head_bytes", "_head_since_s", "_server")
+
+    def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to a server, with its limits."""
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=KEEP_ALIVE_S,
+            access_log=None,  # type: ignore[arg-type]  # aiohttp means "none" by it
+            max_line_size=LINE_BYTES_MAX,
+            max_field_size=LINE_BYTES_MAX,
+            max_headers=HEADERS_MAX,
+            lingering_time=LINGER_S,
+            # A compressed body is refused as a media type; nothing is ever inflated.
+            auto_decompress=False,
+        )
+        self._server = server
+        self._head_bytes = 0
+        self._head_since_s: float | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start counting: a first request must come soon."""
+        super().connection_made(transport)
+        self._head_since_s = self._loop.time()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and count it while it is no complete head of a request."""
+        super().data_received(data)
+        if self._messages or self._waiter is None:
+            self._head_bytes = 0
+            self._head_since_s = None
+            return
+        if self._head_since_s is None:
+            self._head_since_s = self._loop.time()
+        self._head_bytes += len(data)
+        if self._head_bytes > _HEAD_BYTES_MAX:
+            self._cut(f"The headers together exceed {HEADER_BYTES_MAX} bytes.")
+
+    def sweep(self, now_s: float) -> None:
+        """Cut the connection if its next request does not get complete (``now_s``: loop time)."""
+        since_s = self._head_since_s
+        if since_s is None or now_s - since_s < HEAD_S_MAX:
+            return
+        if self._head_bytes:
+            self._cut(f"The headers did not arrive within {HEAD_S_MAX:.0f} s.")
+        else:
+            self.force_close()
+
+    def _cut(self, detail: str) -> None:
+        self._head_since_s = None
+        error = BrokenBodyError(ProblemCode.INVALID_REQUEST, detail)
+        if self.transport is not None:
+            self.transport.write(self._server.refusal(error))
+        self.force_close()
+
+    @override
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed; whatever a handler raises never gets this far."""
+        if isinstance(exc, LineTooLong):
+            detail = f"The request line or a header exceeds {LINE_BYTES_MAX} bytes."
+        else:
+            detail = "This is not a well-formed HTTP/1.1 request."
+        return self._server.problem(BrokenBodyError(ProblemCode.INVALID_REQUEST, detail))
+
+
+class _Refused(asyncio.Protocol):
+    """A connection beyond the bound: it is told so when it asks, and closed."""
+
+    def __init__(self, server: "HttpServer") -> None:
+        self._server = server
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if not self._server.admit_refused(self):
+            transport.abort()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            error = OverloadedError("this node has as many connections as it takes")
+            self._transport.write(self._server.refusal(error))
+            self._transport.close()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._server.forget_refused(self)
+
+    def cut(self) -> None:
+        """End it, whatever it waits for."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class HttpServer(web.Server):
+    """Makes a :class:`Connection` for each client, up to a bound, and watches over them."""
+
+    def __init__(
+        self, handler: RequestHandler, *, stamp: Stamp, ids: RequestIds, connections_max: int
+    ) -> None:
+        """Take the handler of all requests.
+
+        Args:
+            handler: Called with each request; raises nothing.
+            stamp: Header lines of this node.
+            ids: Source of request ids.
+            connections_max: Connections at once; those beyond get a 503.
+
+        """
+        loop = asyncio.get_running_loop()
+        super().__init__(handler, loop=loop)  # type: ignore[arg-type]  # declared for Response only
+        self._stamp = stamp
+        self._ids = ids
+        self._connections_max = connections_max
+        self._refused: dict[_Refused, float] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+
+    @override
+    def __call__(self) -> Any:
+        """Make the protocol of a new connection."""
+        if len(self._connections) >= self._connections_max:
+            return _Refused(self)
+        return Connection(self, self._loop)
+
+    def start_sweeping(self) -> None:
+        """Look at all connections now, and again every second."""
+        now_s = self._loop.time()
+        for connection in self.connections:
+            assert isinstance(connection, Connection)
+            connection.sweep(now_s)
+        for refused, since_s in list(self._refused.items()):
+            if now_s - since_s > LINGER_S:
+                refused.cut()
+        self._sweeping = self._loop.call_later(1.0, self.start_sweeping)
+
+    def stop_sweeping(self) -> None:
+        """Leave the connections alone, and cut those that were refused."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            self._sweeping = None
+        for refused in list(self._refused):
+            refused.cut()
+
+    def problem(self, error: Exception) -> Answer:
+        """Return the answer to a request that never became one."""
+        request_id = self._ids.next()
+        answer = problem_answer(problem_of(error, request_id), request_id)
+        answer.stamp(self._stamp.lines(request_id))
+        return answer
+
+    def refusal(self, error: Exception) -> bytes:
+        """Return a complete answer that ends the connection."""
+        return self.problem(error).encoded(keep_alive="Connection: close\r\n", with_body=True)
+
+    def admit_refused(self, refused: _Refused) -> bool:
+        """Keep a connection beyond the bound for a moment; False when there are too many."""
+        if len(self._refused) >= REFUSALS_MAX:
+            return False
+        self._refused[refused] = self._loop.time()
+        return True
+
+    def forget_refused(self, refused: _Refused) -> None:
+        """A connection beyond the bound has ended."""
+        self._refused.pop(refused, None)

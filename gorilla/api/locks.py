@@ -1,0 +1,144 @@
+"""Calls on locks: parse, call the lock service, present."""
+
+import base64
+import binascii
+from typing import Final
+
+from gorilla.api.answers import Answer, answer_json, no_content
+from gorilla.api.presenting import held_lock_body, lock_body, refusal
+from gorilla.api.requests import Call
+from gorilla.domain.outcomes import Granted, Released, Renewed
+from gorilla.service.locks import LeaseView, LockService
+from gorilla.wire.bodies import LockListBody, LockStateBody
+from gorilla.wire.fields import (
+    FieldRuleError,
+    bounded_int,
+    metadata_of,
+    name_of,
+    one_of,
+    optional_owner_of,
+    owner_of,
+    prefix_of,
+    timeout_ms_of,
+)
+
+PAGE_MAX: Final = 1_000
+PAGE_DEFAULT: Final = 100
+
+_LINEARIZABLE: Final = "linearizable"
+_STALE: Final = "stale"
+_consistency_of = one_of(_LINEARIZABLE, _STALE)
+_limit_of = bounded_int(1, PAGE_MAX)
+
+
+class LockCalls:
+    """Handlers of ``/api/v1/locks``.
+
+    A caller that hangs up does not stop what it asked for: a write is never left half way, and
+    every call of the service ends within its own deadline.
+    """
+
+    def __init__(self, locks: LockService) -> None:
+        """Take the service that they call."""
+        self._locks = locks
+
+    async def acquire(self, call: Call) -> Answer:
+        """``POST /api/v1/locks/{resource}``."""
+        lock = call.resource()
+        body = await call.body()
+        holder = body.required("owner", owner_of)
+        ttl_ms = body.required("timeout", timeout_ms_of)
+        metadata = body.optional("metadata", metadata_of, b"[]")
+        body.finish()
+        assert holder is not None
+        assert ttl_ms is not None
+        outcome = await self._locks.acquire(
+            lock=lock, holder=holder, ttl_ms=ttl_ms, metadata=metadata
+        )
+        if isinstance(outcome, Granted):
+            return answer_json(lock_body(outcome.lease, outcome.remaining_ms))
+        raise refusal(outcome)
+
+    async def release(self, call: Call) -> Answer:
+        """``DELETE /api/v1/locks/{resource}/{token}``."""
+        lock, secret = call.resource(), call.token()
+        call.errors.raise_if_any()
+        outcome = await self._locks.release(lock, secret)
+        if isinstance(outcome, Released):
+            return no_content()
+        raise refusal(outcome)
+
+    async def status(self, call: Call) -> Answer:
+        """``GET /api/v1/locks/{resource}/{token}``."""
+        lock, secret = call.resource(), call.token()
+        call.errors.raise_if_any()
+        found = await self._locks.status(lock, secret)
+        if isinstance(found, LeaseView):
+            return answer_json(lock_body(found.lease, found.remaining_ms))
+        raise refusal(found)
+
+    async def extend(self, call: Call) -> Answer:
+        """``PUT /api/v1/locks/{resource}/{token}``."""
+        lock, secret = call.resource(), call.token()
+        body = await call.body()
+        ttl_ms = body.required("timeout", timeout_ms_of)
+        holder = body.optional("owner", optional_owner_of, None)
+        body.finish()
+        assert ttl_ms is not None
+        outcome = await self._locks.renew(lock, secret, ttl_ms=ttl_ms, holder=holder)
+        if isinstance(outcome, Renewed):
+            return answer_json(lock_body(outcome.lease, outcome.remaining_ms))
+        raise refusal(outcome)
+
+    async def show(self, call: Call) -> Answer:
+        """``GET /api/v1/locks/{resource}``."""
+        lock = call.resource()
+        query = call.query()
+        stale = query.optional("consistency", _consistency_of, _LINEARIZABLE) == _STALE
+        query.finish()
+        view = await self._locks.show(lock, stale=stale)
+        holders = tuple(held_lock_body(held.lease, held.remaining_ms) for held in view.holders)
+        body = LockStateBody(
+            resource=view.lock,
+            held=view.held,
+            mode=view.mode,
+            limit=view.limit,
+            holders=holders,
+            waiters=(),
+            fencing_token=view.fencing_token,
+        )
+        return answer_json(body, headers=_age_header(view.age_ms, stale=stale))
+
+    async def list(self, call: Call) -> Answer:
+        """``GET /api/v1/locks``."""
+        query = call.query()
+        prefix = query.optional("prefix", prefix_of, "")
+        owner = query.optional("owner", name_of, "")
+        limit = query.optional("limit", _limit_of, PAGE_DEFAULT)
+        after = query.optional("cursor", _name_of_cursor, "")
+        stale = query.optional("consistency", _consistency_of, _LINEARIZABLE) == _STALE
+        query.finish()
+        page = await self._locks.list(
+            prefix=prefix, holder=owner or None, after=after or None, limit=limit, stale=stale
+        )
+        held = tuple(held_lock_body(lease.lease, lease.remaining_ms) for lease in page.leases)
+        cursor = None if page.cursor is None else _cursor_of_name(page.cursor)
+        body = LockListBody(locks=held, cursor=cursor)
+        return answer_json(body, headers=_age_header(page.age_ms, stale=stale))
+
+
+def _age_header(age_ms: int | None, *, stale: bool) -> tuple[tuple[str, str], ...]:
+    return (("X-Gorilla-Age-Ms", str(age_ms or 0)),) if stale else ()
+
+
+def _cursor_of_name(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def _name_of_cursor(text: str) -> str:
+    message = "is not a cursor that an earlier answer gave"
+    try:
+        name = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return name_of(name.decode())
+    except (binascii.Error, ValueError) as error:
+        raise FieldRuleError(message) from error

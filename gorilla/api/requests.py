@@ -1,0 +1,165 @@
+"""One call, as handlers see it: its parameters, its query and its body, with their limits."""
+
+import asyncio
+from itertools import chain
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDictProxy
+
+from gorilla.api.routing import decode_percent, parse_query
+from gorilla.wire.fields import (
+    BODY_BYTES_MAX,
+    Body,
+    Errors,
+    FieldRuleError,
+    Query,
+    name_of,
+    printable,
+)
+from gorilla.wire.problems import ProblemCode, ProblemError
+
+BODY_S_MAX: Final = 10.0
+"""How long a body may take to arrive, from the end of the headers on (seconds)."""
+
+HEADER_BYTES_MAX: Final = 16 * 1024
+"""All headers of a request together."""
+
+_REQUEST_ID_CHARS_MAX: Final = 128
+
+
+class BrokenBodyError(ProblemError):
+    """The body can't be read to its end, so the connection can't be used any further."""
+
+
+class Call:
+    """A request on its way through a handler."""
+
+    __slots__ = ("_parameters", "_query", "_request", "errors", "request_id")
+
+    def __init__(
+        self, request: web.BaseRequest, parameters: tuple[str, ...], query: str, request_id: str
+    ) -> None:
+        """Take a request that was found a route.
+
+        Args:
+            request: As aiohttp has it; its body need not be there yet.
+            parameters: Path parameters, still percent-encoded.
+            query: Query, still percent-encoded.
+            request_id: Given by the client or made here.
+
+        """
+        self._request = request
+        self._parameters = parameters
+        self._query = query
+        self.request_id = request_id
+        self.errors = Errors()
+
+    def resource(self) -> str:
+        """Return the resource that the path names; a bad one is noted, then it is empty."""
+        return self.errors.check("resource", _resource_of, self._parameters[0]) or ""
+
+    def token(self) -> str:
+        """Return the token in the path; a malformed one is noted, then it is empty."""
+        return self.errors.check("token", _token_of, self._parameters[1]) or ""
+
+    def query(self) -> Query:
+        """Return the query's parameters."""
+        return Query(parse_query(self._query), self.errors)
+
+    async def body(self) -> Body:
+        """Read the body.
+
+        Raises:
+            ProblemError: It is too large, too slow, of another media type, or not an object.
+
+        """
+        return Body(await _read(self._request), self.errors)
+
+
+def _resource_of(text: str) -> str:
+    return name_of(decode_percent(text))
+
+
+def _token_of(text: str) -> str:
+    return printable(decode_percent(text))
+
+
+def request_id_of(headers: CIMultiDictProxy[str]) -> str | None:
+    """Return the client's own request id if it sent one that is fit to be repeated."""
+    given = headers.get("X-Request-Id")
+    if given and len(given) <= _REQUEST_ID_CHARS_MAX and given.isascii() and given.isprintable():
+        return given
+    return None
+
+
+def check_headers(request: web.BaseRequest) -> None:
+    """Refuse a request whose headers are too large in sum (each one is bounded by the parser)."""
+    if sum(map(len, chain.from_iterable(request.raw_headers))) > HEADER_BYTES_MAX:
+        detail = f"The headers together exceed {HEADER_BYTES_MAX} bytes."
+        raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail)
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    if not request.body_exists:
+        return b""
+    length = request.headers.get("Content-Length")
+    if length is not None and int(length) > BODY_BYTES_MAX:
+        raise BrokenBodyError(ProblemCode.BODY_TOO_LARGE)
+    _check_media_type(request.headers)
+    content = request.content
+    if not content.is_eof():
+        return await _read_rest(request)
+    body = content.read_nowait(-1)
+    if len(body) > BODY_BYTES_MAX:
+        raise BrokenBodyError(ProblemCode.BODY_TOO_LARGE)
+    return body
+
+
+async def _read_rest(request: web.BaseRequest) -> bytes:
+    """Read a body that has not arrived completely yet."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        _say_continue(request)
+    pieces = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S_MAX):
+            while piece := await request.content.readany():
+                pieces += piece
+                if len(pieces) > BODY_BYTES_MAX:
+                    raise BrokenBodyError(ProblemCode.BODY_TOO_LARGE)
+    except TimeoutError as error:
+        detail = f"The body did not arrive within {BODY_S_MAX:.0f} s."
+        raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail) from error
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        detail = "The body's transfer coding is broken."
+        raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail) from error
+    return bytes(pieces)
+
+
+def _say_continue(request: web.BaseRequest) -> None:
+    transport = request.transport
+    if transport is not None and request.version >= HttpVersion11:
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _check_media_type(headers: CIMultiDictProxy[str]) -> None:
+    """Refuse a body that says it is not JSON in UTF-8; one that says nothing is taken for it."""
+    given = headers.get("Content-Type")
+    if given is not None and given != "application/json":
+        media_type, *parameters = (part.strip().lower() for part in given.split(";"))
+        if not _is_json(media_type) or not all(map(_is_utf8, parameters)):
+            raise ProblemError(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
+    if headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ProblemError(ProblemCode.UNSUPPORTED_MEDIA_TYPE)
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+def _is_utf8(parameter: str) -> bool:
+    name, _, value = parameter.partition("=")
+    return name.strip() != "charset" or value.strip().strip('"') in {"utf-8", "utf8"}

@@ -1,0 +1,166 @@
+"""The engine on an event loop: a turn as soon as there is work, no polling delay."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from gorilla.consensus.engine import Engine
+from gorilla.consensus.ports import Message
+from gorilla.service.errors import NoLeaderError
+from gorilla.service.ports import ConsensusView, ReadPoint
+
+log = logging.getLogger(__name__)
+
+
+class Driver:
+    """Runs an engine's turns; what the use cases and the peer network talk to."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        on_change: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """Drive ``engine``.
+
+        Args:
+            engine: Built, with nothing sent yet.
+            on_change: Called after a turn in which the leader, the term or a link changed.
+            on_failure: Called once when the engine can't go on; the process must end.
+
+        """
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._on_change = on_change
+        self._on_failure = on_failure
+        self._soon: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_changed = False
+        self._seen: tuple[int, str | None] = (-1, None)
+        self._view: ConsensusView | None = None
+        self._is_stopped = False
+
+    def start(self) -> None:
+        """Run the first turn."""
+        self.wake()
+
+    def stop(self) -> None:
+        """Run no more turns."""
+        self._is_stopped = True
+        for handle in (self._soon, self._timer):
+            if handle is not None:
+                handle.cancel()
+
+    def wake(self) -> None:
+        """Run a turn in the next iteration of the loop: everything of this one goes into it."""
+        self._view = None
+        if self._soon is None and not self._is_stopped:
+            self._soon = self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        self._soon = None
+        if self._is_stopped:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            more = self._engine.turn()
+        except Exception as error:
+            self._fail(error)
+            return
+        self._view = None
+        self._tell_changes()
+        if more:
+            self.wake()
+        elif not self._is_stopped:
+            delay = self._engine.next_due() - self._engine.now()
+            self._timer = self._loop.call_later(delay, self.wake)
+
+    def _tell_changes(self) -> None:
+        seen = self._engine.leadership()
+        if seen != self._seen or self._has_changed:
+            self._seen, self._has_changed = seen, False
+            self._on_change()
+
+    def _fail(self, error: BaseException) -> None:
+        self.stop()
+        self._on_failure(error)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        if self._is_stopped:
+            return
+        try:
+            call()
+        except Exception as error:
+            self._fail(error)
+            return
+        self.wake()
+
+    # -- offload
+
+    def offload(
+        self, work: Callable[[], None], done: Callable[[BaseException | None], None]
+    ) -> None:
+        """Run ``work`` in a thread, then ``done`` on the loop: see ``consensus.ports.Offload``."""
+        future = self._loop.run_in_executor(None, work)
+        future.add_done_callback(lambda finished: self._guarded(lambda: done(finished.exception())))
+
+    # -- what the peer network calls
+
+    def connected(self, peer: str) -> None:
+        """Take note of a new connection to a member."""
+        self._has_changed = True
+        self._guarded(lambda: self._engine.connected(peer))
+
+    def disconnected(self, peer: str) -> None:
+        """Take note of a broken connection."""
+        self._has_changed = True
+        self._guarded(lambda: self._engine.disconnected(peer))
+
+    def unreachable(self, peer: str) -> None:
+        """Take note that a member's process is dead."""
+        self._guarded(lambda: self._engine.unreachable(peer))
+
+    def received(self, peer: str, message: Message) -> None:
+        """Take a message."""
+        if self._is_stopped:
+            return
+        try:
+            self._engine.received(peer, message)
+        except Exception as error:
+            self._fail(error)
+            return
+        self.wake()
+
+    # -- service.ports.Consensus
+
+    def view(self) -> ConsensusView:
+        """Look at the node as it was after the last turn."""
+        if self._view is None:
+            self._view = self._engine.view()
+        return self._view
+
+    def offer(self, offer: int, batch: bytes) -> bool:
+        """Hand one encoded batch to the leader."""
+        taken = not self._is_stopped and self._engine.offer(offer, batch)
+        if taken:
+            self.wake()
+        return taken
+
+    async def read_point(self, deadline_s: float) -> ReadPoint:
+        """Wait until this node may answer a linearizable read from its own state."""
+        future: asyncio.Future[ReadPoint | None] = self._loop.create_future()
+
+        def done(point: ReadPoint | None) -> None:
+            if not future.done():
+                future.set_result(point)
+
+        left = deadline_s - self._loop.time()
+        self._engine.read(done, self._engine.now() + left)
+        self.wake()
+        point = await future
+        if point is None:
+            raise NoLeaderError("no leader confirmed the read in time; nothing was changed")
+        return point

@@ -1,0 +1,136 @@
+"""When to campaign and whom to let win: pre-vote and leader stickiness.
+
+A node that was cut off or restarted must not depose a leader that serves its majority (H32). It
+asks first whether a majority would vote for it (pre-vote, Ongaro 9.6); nobody says yes, and nobody
+votes, while it hears a leader. A leader whose connection breaks is suspected at once: when its
+process dies, the cluster need not wait out the election timeout.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gorilla.consensus.guards import LogView, heard_since, is_majority, is_up_to_date
+from gorilla.consensus.library import RaftCore
+from gorilla.consensus.ports import Message
+
+SUSPECT_DELAY_S: Final = (0.02, 0.15)
+"""How long to wait, after the leader's connection broke, before asking for pre-votes (s)."""
+
+Tell = Callable[[str, Message], None]
+
+
+class Election:
+    """Campaign control of one node."""
+
+    def __init__(
+        self, core: RaftCore, log: LogView, rng: random.Random, timeout_s: float, tell: Tell
+    ) -> None:
+        """Control ``core``; ``timeout_s`` is the smallest election timeout (seconds)."""
+        self._core = core
+        self._log = log
+        self._rng = rng
+        self._timeout_s = timeout_s
+        self._tell = tell
+        self._leader_heard_at = float("-inf")
+        self._leader_lost = False
+        self._acked_at: dict[str, float] = {}
+        self._round = rng.getrandbits(48)
+        self._granted: set[str] | None = None
+        self.forced = False
+        """The leader asked this node to take over: no pre-vote, and no stickiness of others."""
+
+    # -- what is heard
+
+    def heard_leader(self, now: float) -> None:
+        """Note an append of the present leader."""
+        self._leader_heard_at = now
+        self._leader_lost = False
+        self._granted = None
+
+    def heard_ack(self, peer: str, now: float) -> None:
+        """Note an acknowledgement of this leader's term."""
+        self._acked_at[peer] = now
+
+    def lost_link(self, peer: str, now: float) -> None:
+        """Note a broken connection: if it was the leader's, ask around soon."""
+        if peer != self._core.leader_id or self._core._isLeader():  # noqa: SLF001  the library's name
+            return
+        self._leader_lost = True
+        soon = now + self._rng.uniform(*SUSPECT_DELAY_S)
+        self._core.election_deadline = min(self._core.election_deadline, soon)
+
+    # -- what follows from it
+
+    def has_quorum(self, now: float, peers: Sequence[str]) -> bool:
+        """Return whether this leader heard a majority within the election timeout."""
+        heard = heard_since(self._acked_at, peers, now - self._timeout_s)
+        return is_majority(heard + 1, len(peers) + 1)
+
+    def leader_alive(self, now: float, peers: Sequence[str]) -> bool:
+        """Return whether there is a leader that must not be deposed."""
+        if self._core._isLeader():  # noqa: SLF001  the library's name
+            return self.has_quorum(now, peers)
+        return not self._leader_lost and now - self._leader_heard_at < self._timeout_s
+
+    def leader_heard_s(self, now: float) -> float:
+        """Return seconds since the leader was heard."""
+        return now - self._leader_heard_at
+
+    def became_leader(self, now: float, peers: Sequence[str]) -> None:
+        """Start the majority's allowance: it just voted."""
+        self._acked_at = dict.fromkeys(peers, now)
+        self._granted = None
+        self.forced = False
+
+    # -- pre-vote
+
+    def before_tick(self, now: float, peers: Sequence[str]) -> None:
+        """Hold the library's election back until a majority would have it."""
+        core = self._core
+        if core._isLeader() or not peers or self.forced:  # noqa: SLF001  the library's name
+            return
+        won = self._granted is not None and is_majority(len(self._granted) + 1, len(peers) + 1)
+        if won and not self.leader_alive(now, peers):
+            self._granted = None
+            core.election_deadline = 0.0
+        elif core.election_deadline < now:
+            self._ask(now, peers)
+
+    def _ask(self, now: float, peers: Sequence[str]) -> None:
+        self._round += 1
+        self._granted = set()
+        self._core.election_deadline = now + self._core.draw_election_timeout()
+        for peer in peers:
+            self._tell(
+                peer,
+                {
+                    "type": "prevote",
+                    "round": self._round,
+                    "term": self._core.raftCurrentTerm + 1,
+                    "last_log_index": self._log.last_index,
+                    "last_log_term": self._log.last_term,
+                },
+            )
+
+    def asked(self, peer: str, message: Message, now: float, peers: Sequence[str]) -> None:
+        """Answer a pre-vote request."""
+        granted = (
+            not self.leader_alive(now, peers)
+            and message["term"] > self._core.raftCurrentTerm
+            and is_up_to_date(self._log, message["last_log_term"], message["last_log_index"])
+        )
+        self._tell(
+            peer,
+            {
+                "type": "prevoted",
+                "round": message["round"],
+                "granted": granted,
+                "term": self._core.raftCurrentTerm,
+            },
+        )
+
+    def answered(self, peer: str, message: Message) -> None:
+        """Count an answer to this node's pre-vote request."""
+        if self._granted is not None and message["round"] == self._round and message["granted"]:
+            self._granted.add(peer)

@@ -1,0 +1,167 @@
+"""What a node does as the leader: acknowledgements, offers, read rounds, snapshots for others."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from gorilla.consensus.codec import MemberNode
+from gorilla.consensus.election import Election
+from gorilla.consensus.guards import AckLedger
+from gorilla.consensus.library import GuardedTransport, RaftCore
+from gorilla.consensus.offers import Offer, OfferQueue
+from gorilla.consensus.ports import Message
+from gorilla.consensus.reads import LeaderRounds
+from gorilla.consensus.shipping import Shipper
+from gorilla.service.ports import Replica
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[str, Message], None]
+NodeOf = Callable[[str], MemberNode]
+
+
+class LeaderSide:
+    """The leader's bookkeeping. Idle on a follower, and emptied when leadership is lost."""
+
+    def __init__(
+        self,
+        core: RaftCore,
+        transport: GuardedTransport,
+        election: Election,
+        shipper: Shipper,
+        replica: Replica,
+        tell: Tell,
+    ) -> None:
+        """Work on ``core``; answers go out through ``tell``."""
+        self._core = core
+        self._transport = transport
+        self._election = election
+        self._replica = replica
+        self._tell = tell
+        self._parked: set[str] = set()
+        self.shipper = shipper
+        self.ledger = AckLedger()
+        self.rounds = LeaderRounds()
+        self.offers = OfferQueue()
+        self.sent = 0
+        """Number of the newest append that was sent."""
+        self.is_open = False
+        """Whether it leads and has applied an entry of its own term: cluster time runs."""
+
+    # -- role
+
+    def begin(self, term: int, now: float, peers: Sequence[str], node_of: NodeOf) -> None:
+        """Take office in ``term``."""
+        self.ledger.begin(term)
+        self._election.became_leader(now, peers)
+        self._unpark_all(node_of)
+
+    def open(self, term: int) -> None:
+        """Start to serve: everything of earlier terms is applied."""
+        self.is_open = True
+        self._replica.lead(term)
+
+    def end(self, node_of: NodeOf) -> None:
+        """Leave office: what was taken and not written is refused, which is definite."""
+        self.is_open = False
+        self._replica.follow()
+        for offer in self.offers.clear():
+            self._refuse(offer.source, offer.number)
+        self.rounds.abandon()
+        self._unpark_all(node_of)
+
+    # -- what the library sends
+
+    def stamp_append(self, message: Message, applied: int) -> Message | None:
+        """Number an append; None when the follower needs a snapshot instead."""
+        if "prevLogIdx" not in message:
+            return None
+        self.sent += 1
+        message["seq"] = self.sent
+        message["chain"] = [applied, self._replica.chain_at(applied)]
+        return message
+
+    def park(self, peer: MemberNode) -> None:
+        """Ship a snapshot to ``peer``, which the library takes for disconnected meanwhile."""
+        self._parked.add(peer.id)
+        self._transport._onNodeDisconnected(peer)  # noqa: SLF001  the library's way in
+        self.shipper.wants(peer.id)
+
+    def unpark(self, peer: MemberNode) -> None:
+        """The library serves ``peer`` from its log again."""
+        self.shipper.drop(peer.id)
+        if peer.id in self._parked:
+            self._parked.discard(peer.id)
+            self._transport._onNodeConnected(peer)  # noqa: SLF001  the library's way in
+
+    def lost_link(self, peer: str) -> None:
+        """The connection to ``peer`` broke; the engine tells the library."""
+        self.shipper.drop(peer)
+        self._parked.discard(peer)
+
+    def _unpark_all(self, node_of: NodeOf) -> None:
+        self.shipper.clear()
+        for peer in sorted(self._parked):
+            self.unpark(node_of(peer))
+
+    # -- what followers say
+
+    def judge_ack(self, peer: MemberNode, ack: Message, now: float) -> Message | None:
+        """Return an acknowledgement as the library may see it, None to drop it."""
+        judged = self.ledger.judge(peer.id, ack, self._core.last_index, self.sent)
+        if judged is None:
+            return None
+        self._election.heard_ack(peer.id, now)
+        self.rounds.acked(peer.id, ack["term"], ack["echo"])
+        if peer.id in self._parked:
+            if judged["success"] and judged["next_node_idx"] > self._core.first_kept_index:
+                self.unpark(peer)
+            else:
+                return sign_of_life()
+        return judged
+
+    def installing(self, peer: str, message: Message, now: float) -> Message | None:
+        """Take a follower's progress with a snapshot; returns what the library is told."""
+        if message["term"] != self.ledger.term:
+            return None
+        self._election.heard_ack(peer, now)
+        self.shipper.acked(peer, message)
+        return sign_of_life()
+
+    # -- offers
+
+    def take_offer(self, offer: Offer, now: float, peers: Sequence[str]) -> bool:
+        """Take a batch for the log; False when this node can't write it now."""
+        if not self.is_open or not self._election.has_quorum(now, peers):
+            return False
+        return self.offers.put(offer)
+
+    def answer_offer(self, offer: Offer, now: float, peers: Sequence[str]) -> None:
+        """Take a batch, or tell its source that nothing of it was done."""
+        if not self.take_offer(offer, now, peers):
+            self._refuse(offer.source, offer.number)
+
+    def _refuse(self, source: str | None, number: int) -> None:
+        if source is None:
+            self._replica.refused(number)
+        else:
+            self._tell(source, {"type": "refused", "id": number})
+
+    def propose(self) -> None:
+        """Write what waits, or a pulse when an expiry is due: at most one entry a turn."""
+        if self.is_open:
+            payload = self._replica.compose(self.offers.take())
+            if payload is not None:
+                self._core.commit(payload)
+
+    # -- reads
+
+    def open_round(self) -> None:
+        """Start a read round when reads wait and nothing that is due is missing from the state."""
+        if self.is_open and self.rounds.waiting and not self._replica.pulse_due():
+            self.rounds.open(self.ledger.term, self.sent, self._core.raftCommitIndex)
+            self._core.append_soon()
+
+
+def sign_of_life() -> Message:
+    """Make an acknowledgement that only tells the library that the follower lives."""
+    return {"type": "next_node_idx", "next_node_idx": 1, "reset": False, "success": False}

@@ -1,0 +1,305 @@
+"""Every place where Gorilla reaches into PySyncObj: all overrides of private names stand here.
+
+The library is pinned and its audited sources are identified by hash: the guards around it rely on
+the exact behaviour of its handlers, so another version is a re-audit, never an upgrade in passing
+(docs/adr/0004). The module-level names replaced below are the library's seams: its journal, its
+snapshot serializer, its clock, its poller, its pickle.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable
+from importlib import metadata, resources
+from typing import Any, Final, Protocol
+
+from pysyncobj import SyncObj, SyncObjConf, replicated, syncobj
+from pysyncobj.node import Node
+from pysyncobj.transport import Transport
+from typing_extensions import override
+
+from gorilla.consensus.codec import MEMBERSHIP, LogCodec, LogEntry, MemberNode
+from gorilla.consensus.journal import Journal
+from gorilla.service.ports import Member
+
+AUDITED_VERSION: Final = "0.3.17"
+AUDITED_SHA256: Final = {
+    "syncobj.py": "e8bdf06797085d734df86e24ab4802fe87893dff77268565ec036f7ad4a1cfe4",
+    "config.py": "fbbc7ff9f18e4d15a7fd563376e42f5bd192956879d4b810b056d5248b955698",
+    "fast_queue.py": "8477fe5fdf36d9766df933310d3d66ee953d1afc195b1e6482b3a1498fc517bd",
+    "node.py": "e4a3f027cd8291f558334bb9c977e952f6b6989e7e1fa1588d3005ef0b990e2c",
+    "transport.py": "0c9d89f9c4781ec9772df8011d7975a1a4a1a5f541357e12eae85a813e92b50b",
+}
+ENTRY_BYTES_MAX: Final = 512 * 1024
+"""Largest log command; far below the library's batch size, so it never splits one (H40)."""
+APPEND_BYTES_MAX: Final = 4 * 1024 * 1024
+NEVER: Final = 1 << 60
+
+
+class LibraryMismatchError(Exception):
+    """The installed PySyncObj is not the audited one."""
+
+
+class FailStopError(Exception):
+    """The node can't go on without risking what it promised; the process must end."""
+
+
+def check_library() -> None:
+    """Refuse any PySyncObj but the audited one.
+
+    Raises:
+        LibraryMismatchError: Says which file differs and how to get the right one.
+
+    """
+    version = metadata.version("pysyncobj")
+    if version != AUDITED_VERSION:
+        raise LibraryMismatchError(
+            f"pysyncobj {version} is installed, Gorilla is proved with {AUDITED_VERSION} only:"
+            f" pip install pysyncobj=={AUDITED_VERSION}"
+        )
+    for name, expected in AUDITED_SHA256.items():
+        source = resources.files("pysyncobj").joinpath(name).read_bytes()
+        if hashlib.sha256(source).hexdigest() != expected:
+            raise LibraryMismatchError(
+                f"pysyncobj/{name} differs from the audited {AUDITED_VERSION}: reinstall it with"
+                f" pip install --force-reinstall pysyncobj=={AUDITED_VERSION}"
+            )
+
+
+class _LibraryClock:
+    """The library reads one module-level clock; each node sets its own before calling in."""
+
+    def __init__(self) -> None:
+        self.now: Callable[[], float] = lambda: 0.0
+
+    def __call__(self) -> float:
+        return self.now()
+
+
+class _NoPoller:
+    """Sockets belong to the event loop; the library polls nothing."""
+
+    def poll(self, timeout: float) -> None:
+        """Return at once."""
+
+
+_clock = _LibraryClock()
+syncobj.createJournal = lambda journal: journal
+syncobj.Serializer = lambda *arguments: arguments[-1]
+syncobj.createPoller = lambda _kind: _NoPoller()
+syncobj.monotonicTime = _clock
+syncobj.pickle = LogCodec
+syncobj.PIPE_NOTIFIER_ENABLED = False
+
+
+class LibrarySnapshots(Protocol):
+    """What takes the place of the library's ``Serializer`` (H10, H21, H22, H36, H38)."""
+
+    def checkSerializing(self) -> tuple[int, int | None]:
+        """Return the state of the running job and the log position that it covers."""
+        ...
+
+    def serialize(self, data: tuple[Any, LogEntry, LogEntry, set[Node]], position: int) -> None:
+        """Start a snapshot of the last applied entry, and return at once."""
+        ...
+
+    def deserialize(self) -> tuple[None, LogEntry, LogEntry, list[Node]]:
+        """Return (None, last entry, the one before it, the other members)."""
+        ...
+
+    def getTransmissionData(self, peer: Node) -> None:
+        """Return None: snapshots are shipped outside the library."""
+        ...
+
+    def cancelTransmisstion(self, peer: Node) -> None:
+        """Do nothing: the spelling is the library's."""
+        ...
+
+
+class Outgoing(Protocol):
+    """Where the library's messages go."""
+
+    def library_sends(self, peer: str, message: dict[str, Any]) -> None:
+        """Take a message for a peer."""
+        ...
+
+
+class GuardedTransport(Transport):
+    """The library's transport: always ready, and every message goes through the guards."""
+
+    ready = True
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        """Send everything to ``outgoing``."""
+        super().__init__(None, None, [])
+        self._outgoing = outgoing
+
+    def send(self, node: Node, message: dict[str, Any]) -> bool:
+        """Hand over a message."""
+        self._outgoing.library_sends(node.id, message)
+        return True
+
+    def addNode(self, node: Node) -> None:
+        """Do nothing: the engine reads the roster from the log."""
+
+    def dropNode(self, node: Node) -> None:
+        """Do nothing, likewise."""
+
+
+class RaftCore(SyncObj):
+    """PySyncObj with one replicated method, and its private state behind named methods."""
+
+    def __init__(  # noqa: PLR0913  the library wants all of it at once
+        self,
+        *,
+        me: Member,
+        others: list[Member],
+        timing: tuple[float, float, float],
+        journal: Journal,
+        snapshots: LibrarySnapshots,
+        transport: GuardedTransport,
+        now: Callable[[], float],
+        rng: random.Random,
+        on_apply: Callable[[int, bytes], None],
+    ) -> None:
+        """Start from the journal; ``timing``: heartbeat, election min, election max (seconds)."""
+        self.enter(now)
+        self._rng = rng
+        self._on_apply = on_apply
+        self._may_change_roster = False
+        self._timing = timing
+        self._snapshots = snapshots
+        super().__init__(
+            MemberNode(me),
+            [MemberNode(member) for member in others],
+            _settings(timing, journal, snapshots),
+            nodeClass=MemberNode,
+            transport=transport,
+        )
+        self._SyncObj__needLoadDumpFile = False
+
+    @replicated
+    def commit(self, payload: bytes) -> None:
+        """Apply one entry: the only replicated method there will ever be (H20)."""
+        self._on_apply(self.raftLastApplied + 1, payload)
+
+    # -- the library's private methods, overridden
+
+    def _SyncObj__generateRaftTimeout(self) -> float:
+        """Draw an election timeout from the injected generator."""
+        _, low, high = self._timing
+        return low + (high - low) * self._rng.random()
+
+    def _SyncObj__changeCluster(self, request: list[Any]) -> bool:
+        """Accept a membership change only from our own admin path, one at a time (H12)."""
+        if not self._may_change_roster:
+            return False
+        self._may_change_roster = False
+        return self._SyncObj__doChangeCluster(request)
+
+    @override
+    def _applyCommand(self, command: bytes, callback: Any, commandType: int | None = None) -> None:
+        if commandType == MEMBERSHIP and not self._may_change_roster:
+            raise FailStopError("a membership change came in beside the membership procedure")
+        super()._applyCommand(command, callback, commandType)
+
+    # -- its private state, named
+
+    def enter(self, now: Callable[[], float]) -> None:
+        """Make this node's clock the library's: call before anything else of the library."""
+        _clock.now = now
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it campaigns."""
+        return self._SyncObj__raftState == 1
+
+    @property
+    def leader_id(self) -> str | None:
+        """Member id of the leader it knows."""
+        leader = self._getLeader()
+        return None if leader is None else leader.id
+
+    @property
+    def election_deadline(self) -> float:
+        """When it would campaign (its clock, seconds)."""
+        return self._SyncObj__raftElectionDeadline
+
+    @election_deadline.setter
+    def election_deadline(self, at: float) -> None:
+        self._SyncObj__raftElectionDeadline = at
+
+    def draw_election_timeout(self) -> float:
+        """Return a random election timeout (seconds)."""
+        return self._SyncObj__generateRaftTimeout()
+
+    def match_index(self, peer: str) -> int:
+        """Return the largest index that ``peer`` acknowledged to this leader."""
+        matches: dict[Node, int] = self._SyncObj__raftMatchIndex
+        return next((index for node, index in matches.items() if node.id == peer), 0)
+
+    @property
+    def first_kept_index(self) -> int:
+        """Index of the first entry of its log: earlier ones are in a snapshot."""
+        return int(self._SyncObj__raftLog.first_index)
+
+    @property
+    def last_index(self) -> int:
+        """Index of the last entry of its log."""
+        return int(self._SyncObj__raftLog.last_index)
+
+    @property
+    def next_append_at(self) -> float:
+        """When the next heartbeat is due (its clock, seconds)."""
+        return self._SyncObj__newAppendEntriesTime
+
+    def append_soon(self) -> None:
+        """Send append entries at the next tick, due or not."""
+        self._SyncObj__newAppendEntriesTime = 0
+
+    def forget_transfer(self) -> None:
+        """Drop a pending leadership transfer request."""
+        self._SyncObj__transferInProgress = False
+
+    def load_at_start(self) -> None:
+        """Take position from the snapshot that ``deserialize`` gives; the journal is aligned."""
+        self._load(clear=False)
+
+    def install(self, index: int) -> None:
+        """Replace log and position by a received snapshot, durable and already in the replica."""
+        self._load(clear=True)
+        self._SyncObj__raftCommitIndex = max(index, self.raftCommitIndex)
+        self._SyncObj__raftLog.setRaftCommitIndex(self.raftCommitIndex)
+        if self.raftLastApplied != index:
+            raise FailStopError(f"snapshot {index} was not taken: applied {self.raftLastApplied}")
+
+    def _load(self, *, clear: bool) -> None:
+        # The library swallows every exception in there; what it had to reach is checked after.
+        expected = self._snapshots.deserialize()[1][1]
+        self._SyncObj__loadDumpFile(clear)
+        if self.raftLastApplied != expected:
+            raise FailStopError(f"position {expected} expected, {self.raftLastApplied} taken")
+
+
+def _settings(
+    timing: tuple[float, float, float], journal: Journal, snapshots: LibrarySnapshots
+) -> SyncObjConf:
+    heartbeat, low, high = timing
+    return SyncObjConf(
+        autoTick=False,  # H45: its thread starts inside the constructor
+        commandsWaitLeader=False,  # H29: commands must not run long after the caller gave up
+        appendEntriesUseBatch=False,  # entries leave in the tick that adds them
+        appendEntriesPeriod=heartbeat,
+        raftMinTimeout=low,
+        raftMaxTimeout=high,
+        connectionTimeout=max(high, 3.5),
+        leaderFallbackTimeout=1.5 * low,  # H43
+        appendEntriesBatchSizeBytes=APPEND_BYTES_MAX,
+        logCompactionMinEntries=NEVER,  # the engine says when
+        logCompactionMinTime=NEVER,
+        dynamicMembershipChange=True,
+        useFork=False,  # H38
+        journalFile=journal,
+        fullDumpFile=None,
+        serializeChecker=snapshots,
+        tcp_keepalive=None,
+    )

@@ -1,0 +1,1 @@
+"""The links to the other nodes: frames, handshake, connections. Nothing here knows Raft."""

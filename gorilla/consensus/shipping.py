@@ -1,0 +1,192 @@
+"""Snapshot install: bringing a follower up that is behind what the leader's log still holds.
+
+It runs beside the library, which would send a whole snapshot in one tick, acknowledge one that it
+failed to load, and take an old one over a newer state (H1, H10, H11, H36). While a snapshot is on
+its way the library believes that follower disconnected; every message of the transfer counts as a
+heartbeat there, every answer as a sign of life here.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from gorilla.consensus.ports import Message, Offload
+from gorilla.consensus.snapshots import (
+    CorruptSnapshotError,
+    Snapshot,
+    SnapshotReceiver,
+    SnapshotStore,
+)
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES: Final = 256 * 1024
+WINDOW_BYTES: Final = 4 * CHUNK_BYTES
+
+Tell = Callable[[str, Message], None]
+
+
+class _Transfer:
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.sent = 0
+        self.acked = 0
+        self.told_at = float("-inf")
+
+
+class Shipper:
+    """The leader's side: sends its newest snapshot to followers that need one."""
+
+    def __init__(self, store: SnapshotStore, tell: Tell, heartbeat_s: float) -> None:
+        """Send from ``store`` through ``tell``, at least every ``heartbeat_s`` seconds."""
+        self._store = store
+        self._tell = tell
+        self._heartbeat_s = heartbeat_s
+        self._transfers: dict[str, _Transfer] = {}
+
+    def wants(self, peer: str) -> bool:
+        """Start a transfer to ``peer``; returns False when there is no snapshot to send."""
+        snapshot = self._store.latest()
+        if snapshot is None:
+            return False
+        log.info("sending snapshot %d to %s (%d bytes)", snapshot.meta.index, peer, snapshot.size)
+        self._transfers[peer] = _Transfer(snapshot)
+        return True
+
+    def is_shipping(self, peer: str) -> bool:
+        """Return whether a transfer to ``peer`` runs."""
+        return peer in self._transfers
+
+    def drop(self, peer: str) -> None:
+        """End the transfer to ``peer``, finished or not."""
+        self._transfers.pop(peer, None)
+
+    def clear(self) -> None:
+        """End all transfers: this node leads no longer."""
+        self._transfers.clear()
+
+    def step(self, now: float, term: int) -> None:
+        """Send what the windows allow, and heartbeats where nothing moves."""
+        for peer in list(self._transfers):
+            try:
+                self._advance(peer, self._transfers[peer], now, term)
+            except FileNotFoundError:  # a newer snapshot has taken its place meanwhile
+                self.wants(peer)
+
+    def _advance(self, peer: str, transfer: _Transfer, now: float, term: int) -> None:
+        limit = min(transfer.snapshot.size, transfer.acked + WINDOW_BYTES)
+        while transfer.sent < limit:
+            size = min(CHUNK_BYTES, limit - transfer.sent)
+            self._send(peer, transfer, term, transfer.snapshot.read(transfer.sent, size))
+            transfer.sent += size
+            transfer.told_at = now
+        if now - transfer.told_at >= self._heartbeat_s:
+            self._send(peer, transfer, term, b"")
+            transfer.told_at = now
+
+    def _send(self, peer: str, transfer: _Transfer, term: int, data: bytes) -> None:
+        self._tell(
+            peer,
+            {
+                "type": "install",
+                "term": term,
+                "index": transfer.snapshot.meta.index,
+                "total": transfer.snapshot.size,
+                "offset": transfer.sent,
+                "data": data,
+            },
+        )
+
+    def acked(self, peer: str, message: Message) -> None:
+        """Take the follower's word on how far it is; it may ask to go back."""
+        transfer = self._transfers.get(peer)
+        if transfer is None or message["index"] != transfer.snapshot.meta.index:
+            return
+        wanted = message["offset"]
+        if message["again"]:
+            transfer.sent = transfer.acked = min(wanted, transfer.snapshot.size)
+        else:
+            transfer.acked = max(transfer.acked, min(wanted, transfer.sent))
+
+
+class Installer:
+    """The follower's side: collects a snapshot, verifies it off the loop, then hands it over."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        offload: Offload,
+        tell: Tell,
+        install: Callable[[Snapshot, SnapshotReceiver], None],
+    ) -> None:
+        """Collect into ``store``; ``install`` gets a verified snapshot, to publish or to abort."""
+        self._store = store
+        self._offload = offload
+        self._tell = tell
+        self._install = install
+        self._receiver: SnapshotReceiver | None = None
+        self._index = 0
+        self._offset = 0
+        self._is_finishing = False
+
+    def receive(self, peer: str, message: Message) -> None:
+        """Take one piece, and answer how far the snapshot is here."""
+        if self._is_finishing:
+            if message["index"] == self._index:
+                self._answer(peer, message, again=False)
+            return
+        if self._receiver is None or message["index"] != self._index:
+            self._begin(message)
+        data, again = message["data"], False
+        if data and message["offset"] == self._offset and self._receiver is not None:
+            self._receiver.write(message["offset"], data)
+            self._offset += len(data)
+        elif message["offset"] > self._offset:
+            again = True
+        self._answer(peer, message, again=again)
+        if self._offset == message["total"]:
+            self._finish()
+
+    def _begin(self, message: Message) -> None:
+        self.abort()
+        self._receiver = self._store.receive(message["total"])
+        self._index, self._offset = message["index"], 0
+
+    def _answer(self, peer: str, message: Message, *, again: bool) -> None:
+        self._tell(
+            peer,
+            {
+                "type": "installing",
+                "term": message["term"],
+                "index": message["index"],
+                "offset": self._offset,
+                "again": again,
+            },
+        )
+
+    def _finish(self) -> None:
+        receiver = self._receiver
+        assert receiver is not None
+        self._is_finishing = True
+        found: list[Snapshot] = []
+
+        def verify() -> None:
+            found.append(receiver.verify())
+
+        def done(error: BaseException | None) -> None:
+            self._is_finishing = False
+            self._receiver = None
+            if error is None:
+                self._install(found[0], receiver)
+            elif isinstance(error, CorruptSnapshotError):
+                log.error("the snapshot %d that arrived is damaged: %s", self._index, error)
+            else:
+                raise error
+
+        self._offload(verify, done)
+
+    def abort(self) -> None:
+        """Give up what has arrived so far."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None and not self._is_finishing:
+            receiver.abort()

@@ -1,0 +1,1 @@
+"""The node program ``gorillad``: the one place where adapters meet their ports."""

@@ -1,0 +1,106 @@
+"""What the table knows of each lock: who holds it, and the largest number it was ever given."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from gorilla.domain.limits import Bounds
+from gorilla.domain.lock_names import LockNames
+from gorilla.domain.outcomes import Lease
+
+
+class LockRecord(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
+):
+    """A lock in use. Replaced, never changed, so a copy of the table is a copy of references.
+
+    Today a lock has one holder; the shape is that of a lock with several, and with a queue.
+    """
+
+    lock: str
+    largest_fencing_token: int
+    holders: tuple[Lease, ...]
+
+    def lease_of(self, holder: str) -> Lease | None:
+        """Return the lease of ``holder``, or None."""
+        for lease in self.holders:
+            if lease.holder == holder:
+                return lease
+        return None
+
+    def lease_with(self, secret: str) -> Lease | None:
+        """Return the lease that ``secret`` proves, or None."""
+        for lease in self.holders:
+            if lease.secret == secret:
+                return lease
+        return None
+
+
+class LockRecords:
+    """Records by lock name; those of free locks shrink to their largest fencing token."""
+
+    def __init__(
+        self,
+        bounds: Bounds,
+        records: Iterable[LockRecord] = (),
+        fencing_tokens: Iterable[tuple[str, int]] = (),
+    ) -> None:
+        """Take records in order of lock names, and tokens of free locks, oldest first."""
+        self._bounds = bounds
+        self._records = {record.lock: record for record in records}
+        self._names = LockNames(list(self._records))
+        self._fencing_tokens = OrderedDict(fencing_tokens)
+        self.held = sum(len(record.holders) for record in self._records.values())
+
+    def get(self, lock: str) -> LockRecord | None:
+        """Return the record of a lock in use, or None when it is free."""
+        return self._records.get(lock)
+
+    def is_full(self) -> bool:
+        """Return whether no further lock may be held."""
+        return self.held >= self._bounds.locks
+
+    def grant(self, lease: Lease) -> None:
+        """Let ``lease`` begin on a free lock."""
+        lock = lease.lock
+        assert lock not in self._records
+        self._fencing_tokens.pop(lock, None)
+        self._names.add(lock)
+        self._records[lock] = LockRecord(lock, lease.fencing_token, (lease,))
+        self.held += 1
+
+    def replace(self, lease: Lease) -> None:
+        """Let ``lease`` stand for the one of the same fencing token."""
+        record = self._records[lease.lock]
+        token = lease.fencing_token
+        holders = tuple(lease if old.fencing_token == token else old for old in record.holders)
+        self._records[lease.lock] = LockRecord(lease.lock, record.largest_fencing_token, holders)
+
+    def end(self, lease: Lease) -> None:
+        """Let ``lease`` end; it frees the lock, whose token is remembered within the bound."""
+        lock = lease.lock
+        record = self._records.pop(lock)
+        self._names.remove(lock)
+        self.held -= 1
+        self._fencing_tokens[lock] = record.largest_fencing_token
+        if len(self._fencing_tokens) > self._bounds.remembered_fencing_tokens:
+            self._fencing_tokens.popitem(last=False)
+
+    def largest_fencing_token(self, lock: str) -> int | None:
+        """Return the largest number ever granted for ``lock``; None when not remembered."""
+        record = self._records.get(lock)
+        return self._fencing_tokens.get(lock) if record is None else record.largest_fencing_token
+
+    def leases(self, prefix: str, after: str) -> Iterator[Lease]:
+        """Yield leases whose lock starts with ``prefix`` and comes after ``after``, in order."""
+        for name in self._names.starting_with(prefix, after):
+            yield from self._records[name].holders
+
+    def copy_records(self) -> tuple[list[str], dict[str, LockRecord]]:
+        """Return the names in order, and the records by name, as they are now."""
+        return self._names.ordered(), self._records.copy()
+
+    def copy_fencing_tokens(self) -> list[tuple[str, int]]:
+        """Return the remembered tokens of free locks, oldest first."""
+        return list(self._fencing_tokens.items())

@@ -1,0 +1,99 @@
+"""This node and its cluster, for operators, load balancers and the dashboard."""
+
+import msgspec
+
+from gorilla.service.ports import Clock, Consensus, ConsensusView, Role
+from gorilla.service.replica import LockReplica
+
+
+class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The cluster as this node sees it."""
+
+    consensus: ConsensusView
+    now_ms: int
+    """Cluster time; an estimate on any node but the leader."""
+    held: int
+    """Leases in this node's state."""
+    fencing_counter: int
+    """The largest fencing token in this node's state."""
+    chain: str
+    """Running digest of everything applied, in hex: equal on nodes of equal ``applied_index``."""
+    applied_index: int
+    """Log index of the last entry that changed the state."""
+    version: str
+    """Release of this node."""
+    uptime_s: float
+    is_draining: bool
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One condition of readiness."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether this node should get requests, and why not."""
+
+    ready: bool
+    is_leader: bool
+    checks: tuple[Check, ...]
+
+
+class ClusterService:
+    """Looks at the node; decides whether it is ready."""
+
+    def __init__(
+        self, consensus: Consensus, replica: LockReplica, clock: Clock, version: str
+    ) -> None:
+        """Look at ``consensus`` and ``replica``; the node's uptime counts from now on."""
+        self._consensus = consensus
+        self._replica = replica
+        self._clock = clock
+        self._version = version
+        self._started_s = clock.monotonic()
+        self._draining = False
+
+    def view(self) -> ClusterStatus:
+        """Return the present state of the cluster, as far as this node knows."""
+        table = self._replica.table
+        return ClusterStatus(
+            consensus=self._consensus.view(),
+            now_ms=self._replica.now_ms(),
+            held=table.held,
+            fencing_counter=table.fencing_counter,
+            chain=table.chain.hex(),
+            applied_index=self._replica.applied_index,
+            version=self._version,
+            uptime_s=self._clock.monotonic() - self._started_s,
+            is_draining=self._draining,
+        )
+
+    def readiness(self) -> Readiness:
+        """Return whether requests should be sent here. The database has no part in it."""
+        view = self._consensus.view()
+        checks = (_leader_known(view), _caught_up(view), self._not_draining())
+        ready = all(check.ok for check in checks)
+        is_leader = view.role is Role.LEADER and view.leader is not None
+        return Readiness(ready, is_leader, checks)
+
+    def start_draining(self) -> None:
+        """Be not ready from now on, so that load balancers send no more; requests are served."""
+        self._draining = True
+
+    def _not_draining(self) -> Check:
+        detail = "this node is stopping" if self._draining else "this node takes requests"
+        return Check("not_draining", not self._draining, detail)
+
+
+def _leader_known(view: ConsensusView) -> Check:
+    if view.leader is None:
+        return Check("leader_known", ok=False, detail="no leader with a majority is known")
+    return Check("leader_known", ok=True, detail=f"{view.leader.name} leads term {view.term}")
+
+
+def _caught_up(view: ConsensusView) -> Check:
+    detail = f"applied {view.applied_index} of {view.commit_index} known to be committed"
+    return Check("caught_up", view.caught_up, detail)

@@ -1,0 +1,220 @@
+"""The lock table on this node, as consensus drives it: time goes in, outcomes come out."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from gorilla.domain import codec
+from gorilla.domain.commands import Stamp
+from gorilla.domain.events import Event
+from gorilla.domain.outcomes import Outcome
+from gorilla.domain.table import LockTable
+from gorilla.service.ports import Clock, FrozenState
+from gorilla.service.time import ClusterClock
+
+_log = logging.getLogger(__name__)
+
+CHAINS_KEPT: Final = 4_096
+"""Entries whose running digest is remembered, to be compared with other nodes'."""
+
+WATCHERS_MAX: Final = 16
+
+Watcher = Callable[[int, Sequence[Event]], None]
+"""Called with the log index of an entry and the events that it caused; it must not raise."""
+
+
+class LockReplica:
+    """The replicated lock table (a :class:`~gorilla.service.ports.Replica`).
+
+    Attributes:
+        table: For reading only; replaced as a whole by :meth:`load`.
+        applied_index: Log index of the last entry applied or loaded; 0 before the first.
+        batches_refused: Batches left out of entries because they were damaged or broke a limit.
+
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        resolve: Callable[[int, Outcome], None],
+        refused: Callable[[int], None],
+        origin: str,
+        table: LockTable | None = None,
+    ) -> None:
+        """Start from ``table``, by default an empty one.
+
+        Args:
+            clock: This machine's clocks.
+            resolve: Told the number and the outcome of every applied command of ``origin``.
+            refused: Told the number of every offer that the leader did not take.
+            origin: Name of this process, under which it proposes.
+            table: The state before the first entry.
+
+        """
+        self.table = table or LockTable()
+        self.applied_index = 0
+        self.batches_refused = 0
+        self._clock = clock
+        self._resolve = resolve
+        self._refused = refused
+        self._origin = origin
+        self._running = ClusterClock(clock)
+        self._term = 0
+        self._composed_ms: int | None = None
+        self._applied_s = clock.monotonic()
+        self._chains: deque[tuple[int, bytes]] = deque(maxlen=CHAINS_KEPT)
+        self._watchers: list[Watcher] = []
+
+    # Leading
+
+    def lead(self, term: int) -> None:
+        """Count cluster time on from where the state stands, and stamp entries with ``term``."""
+        assert term >= max(self._term, self.table.term)
+        self._term = term
+        self._composed_ms = None
+        self._running.start(self.table.now_ms)
+
+    def follow(self) -> None:
+        """Stop counting: only a leader's entries move cluster time."""
+        self._running.stop()
+        self._composed_ms = None
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether cluster time runs on this node's clock."""
+        return self._running.is_running
+
+    def compose(self, batches: Sequence[bytes]) -> bytes | None:
+        """Stamp and join batches into one entry; None when nothing is worth writing.
+
+        What it returns is in flight until it is applied or the leadership ends.
+        """
+        stamp = Stamp(self._term, self._running.now_ms(), self._clock.wall_ms())
+        accepted = [batch for batch in batches if self._accepts(batch)]
+        if not accepted and not self._is_pulse_missing(stamp.now_ms):
+            return None
+        self._composed_ms = stamp.now_ms
+        return codec.join_entry(stamp, accepted)
+
+    def pulse_due(self) -> bool:
+        """Return whether the leader's clock has passed an expiry that no applied entry covers.
+
+        True also while the entry that will cover it is in flight: until then the state shows a
+        lease that is over, so no linearizable read may be answered from it.
+        """
+        expiry_ms = self.table.next_expiry_ms()
+        return self.is_leading and expiry_ms is not None and expiry_ms <= self._running.now_ms()
+
+    def next_pulse_in_s(self) -> float | None:
+        """Return seconds until an entry must be composed for an expiry, 0 when it is due.
+
+        None when this node does not lead, nothing expires, or that entry is in flight.
+        """
+        if not self.is_leading:
+            return None
+        expiry_ms = self.table.next_expiry_ms()
+        if expiry_ms is None or self._is_covered(expiry_ms):
+            return None
+        return max(0, expiry_ms - self._running.now_ms()) / 1_000
+
+    def _is_pulse_missing(self, now_ms: int) -> bool:
+        expiry_ms = self.table.next_expiry_ms()
+        return expiry_ms is not None and expiry_ms <= now_ms and not self._is_covered(expiry_ms)
+
+    def _is_covered(self, expiry_ms: int) -> bool:
+        return self._composed_ms is not None and self._composed_ms >= expiry_ms
+
+    def _accepts(self, data: bytes) -> bool:
+        try:
+            fault = codec.validate_batch(codec.decode_batch(data))
+        except codec.FormatError as error:
+            fault = str(error)
+        if fault is None:
+            return True
+        self.batches_refused += 1
+        _log.warning("left a batch of %d bytes out of the log: %s", len(data), fault)
+        return False
+
+    # Applying
+
+    def apply(self, index: int, payload: bytes) -> None:
+        """Apply one committed entry, resolve this process's commands, tell the watchers.
+
+        Raises:
+            FormatError: The entry can't be read; the node must not go on without it.
+
+        """
+        assert index > self.applied_index
+        entry = codec.decode_entry(payload)
+        applied = self.table.apply(entry)
+        self._stand_at(index)
+        if entry.stamp.term == self._term and entry.stamp.now_ms == self._composed_ms:
+            self._composed_ms = None
+        for origin, number, outcome in applied.outcomes:
+            if origin == self._origin:
+                self._resolve(number, outcome)
+        if applied.events:
+            for watcher in self._watchers:
+                watcher(index, applied.events)
+
+    def refused(self, offer: int) -> None:
+        """Pass on that the leader appended nothing of ``offer``."""
+        self._refused(offer)
+
+    def freeze(self) -> FrozenState:
+        """Copy the state as of the last applied entry."""
+        return self.table.freeze()
+
+    def load(self, index: int, chunks: Iterator[bytes]) -> None:
+        """Replace the state by a snapshot that was taken at log index ``index``.
+
+        Raises:
+            FormatError: The chunks are damaged; the state is as it was before.
+
+        """
+        assert not self.is_leading
+        assert index >= self.applied_index
+        self.table = LockTable.load(chunks)
+        self._chains.clear()
+        self._stand_at(index)
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` of the events of every entry from now on."""
+        assert len(self._watchers) < WATCHERS_MAX
+        self._watchers.append(watcher)
+
+    def _stand_at(self, index: int) -> None:
+        self.applied_index = index
+        self._applied_s = self._clock.monotonic()
+        self._chains.append((index, self.table.chain))
+
+    # Looking
+
+    def now_ms(self) -> int:
+        """Return cluster time: the leader's running clock, elsewhere an estimate for display."""
+        if self.is_leading:
+            return self._running.now_ms()
+        return self.table.now_ms + int((self._clock.monotonic() - self._applied_s) * 1_000)
+
+    def stamped_ago_ms(self) -> int:
+        """Return how long ago the last applied entry was stamped, by the wall clocks, at least 0.
+
+        An estimate for display: the clocks of two machines may differ.
+        """
+        return max(0, self._clock.wall_ms() - self.table.wall_offset_ms - self.table.now_ms)
+
+    def chain_at(self, index: int) -> bytes | None:
+        """Return the running digest right after ``index`` was applied, None when forgotten.
+
+        Indices that carried no entry of ours (those of consensus itself) changed nothing, so they
+        have the digest of the last one before them.
+
+        Args:
+            index: At most what consensus has applied on this node.
+
+        """
+        for known, chain in reversed(self._chains):
+            if known <= index:
+                return chain
+        return None

@@ -1,0 +1,1 @@
+"""SQL lives here and nowhere else: snapshot tables, their schema, the embedded PostgreSQL."""

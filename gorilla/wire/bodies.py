@@ -1,0 +1,261 @@
+"""The bodies of requests and answers, as JSON shapes.
+
+The API document is generated from them, and clients encode requests with them. Requests are read
+by ``gorilla.wire.fields``, which names every bad field at once rather than the first.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from gorilla.wire.fields import NAME_CHARS_MAX
+from gorilla.wire.problems import FieldError, ProblemCode
+
+_NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+_JSON_NUMBER = r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+
+Name = Annotated[
+    str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=_NO_CONTROL_CHARACTERS)
+]
+Owner = Annotated[Name, Meta(description="Who holds the lock, or asks for it.")]
+Resource = Annotated[Name, Meta(description="The name of the lock.")]
+Timestamp = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}$",
+        description="UTC, without fraction and zone suffix.",
+        examples=["2025-05-04T10:11:12"],
+    ),
+]
+Metadata = Annotated[
+    msgspec.Raw,
+    Meta(
+        extra_json_schema={"type": "array", "description": "What the owner attached."},
+    ),
+]
+FencingToken = Annotated[
+    int,
+    Meta(
+        ge=1,
+        description="The grant's number. Protected systems refuse anything smaller than the "
+        "largest that they have seen.",
+    ),
+]
+Seconds = Annotated[
+    int | float, Meta(description="Seconds: an integer when whole, else with three decimals.")
+]
+AskedSeconds = Annotated[
+    Annotated[int, Meta(ge=1)]
+    | Annotated[float, Meta(gt=0)]
+    | Annotated[str, Meta(pattern=_JSON_NUMBER, max_length=64)],
+    Meta(
+        description="Seconds, more than 0; lowered to the cluster's maximum.",
+        examples=[30, 1.5, "30"],
+    ),
+]
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Base of every body."""
+
+
+class AcquireBody(_Body, forbid_unknown_fields=True):
+    """Asks for a lock."""
+
+    owner: Owner
+    timeout: AskedSeconds
+    metadata: Annotated[
+        Any,
+        Meta(
+            description="Any JSON value of at most 4 KiB; a list stays, anything else becomes "
+            "a list of one.",
+            examples=[["build", 7]],
+        ),
+    ] = UNSET
+
+
+class ExtendBody(_Body, forbid_unknown_fields=True):
+    """Asks to hold a lock for longer."""
+
+    timeout: AskedSeconds
+    owner: Owner | None | UnsetType = UNSET
+
+
+class LockBody(_Body):
+    """A lock that somebody holds, as its owner sees it."""
+
+    id: Annotated[int, Meta(ge=1, description="The grant's number, never used twice.")]
+    owner: Owner
+    resource: Resource
+    token: Annotated[
+        str,
+        Meta(min_length=1, description="The secret that proves the hold; extending replaces it."),
+    ]
+    timeout: Annotated[
+        Seconds, Meta(description="Seconds that the lock can be held, from this answer on.")
+    ]
+    metadata: Metadata
+    created_at: Timestamp
+    updated_at: Timestamp
+    expire_at: Timestamp
+    fencing_token: FencingToken
+
+
+class HeldLockBody(_Body):
+    """A lock that somebody holds, as everybody may see it: without its token."""
+
+    id: Annotated[int, Meta(ge=1)]
+    owner: Owner
+    resource: Resource
+    timeout: Seconds
+    metadata: Metadata
+    created_at: Timestamp
+    updated_at: Timestamp
+    expire_at: Timestamp
+    fencing_token: FencingToken
+
+
+class LockListBody(_Body):
+    """Held locks in the order of their names."""
+
+    locks: tuple[HeldLockBody, ...]
+    cursor: Annotated[
+        str | None, Meta(description="Pass it on to get the next page; null on the last one.")
+    ]
+
+
+class WaiterBody(_Body):
+    """Somebody who queues for a lock."""
+
+    owner: Owner
+    position: Annotated[int, Meta(ge=1)]
+    since: Timestamp
+    reason: str | None = None
+
+
+class LockStateBody(_Body):
+    """All about one lock, held or free."""
+
+    resource: Resource
+    held: bool
+    mode: Literal["exclusive", "shared"] | None
+    limit: Annotated[int, Meta(ge=1, description="How many may hold it at once.")] | None
+    holders: tuple[HeldLockBody, ...]
+    waiters: tuple[WaiterBody, ...]
+    fencing_token: Annotated[
+        int, Meta(ge=0, description="The largest ever granted for it; 0 when none is known.")
+    ]
+
+
+class HolderBody(_Body):
+    """Who holds the lock that was asked for."""
+
+    owner: Owner
+    expire_at: Timestamp
+    fencing_token: FencingToken
+
+
+class MemberBody(_Body):
+    """A member of the cluster, as the answering node sees it."""
+
+    id: str
+    name: str
+    http: Annotated[str, Meta(description="Address of its REST API.")]
+    peer: Annotated[str, Meta(description="Address for the other members.")]
+    role: Literal["leader", "follower", "candidate", "unknown"]
+    connected: bool
+    match_index: Annotated[
+        int | None, Meta(description="Last entry it has on disk; known on the leader only.")
+    ]
+    lag: Annotated[
+        int | None, Meta(description="Entries it is behind; known on the leader only.")
+    ]
+    heard: Annotated[float | None, Meta(description="Seconds since its last message.")]
+    version: str | None
+
+
+class LeaderBody(_Body):
+    """The member that leads."""
+
+    id: str
+    name: str
+    http: str
+
+
+class ClusterBody(_Body):
+    """The cluster, as the answering node sees it."""
+
+    cluster_id: str
+    node: Annotated[str, Meta(description="Name of the node that answers.")]
+    role: Literal["leader", "follower", "candidate"]
+    term: int
+    leader: LeaderBody | None
+    commit_index: int
+    applied_index: int
+    last_index: int
+    snapshot_index: int
+    caught_up: bool
+    version: str
+    members: tuple[MemberBody, ...]
+
+
+class SnapshotBody(_Body):
+    """A snapshot in the database."""
+
+    id: int
+    cluster_id: str
+    node: Annotated[str, Meta(description="Name of the node that took it.")]
+    created_at: Timestamp
+    term: int
+    applied_index: int
+    lock_count: int
+    fencing_counter: Annotated[int, Meta(description="The largest number granted until then.")]
+    format_version: int
+    size_bytes: int
+    digest: Annotated[str, Meta(description="SHA-256 of what is stored, hexadecimal.")]
+
+
+class SnapshotListBody(_Body):
+    """Snapshots, the latest first."""
+
+    snapshots: tuple[SnapshotBody, ...]
+
+
+class HealthBody(_Body):
+    """The process lives."""
+
+    status: Literal["ok"] = "ok"
+
+
+class CheckBody(_Body):
+    """One condition of being ready."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class ReadyBody(_Body, omit_defaults=True):
+    """The node serves requests."""
+
+    ready: Literal[True]
+    leader: bool
+    checks: tuple[CheckBody, ...] | UnsetType = UNSET
+
+
+class ProblemBody(_Body):
+    """An RFC 9457 problem; ``code`` is the part to switch on."""
+
+    type: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+    title: str
+    status: Annotated[int, Meta(ge=400, le=599)]
+    detail: str
+    code: ProblemCode
+    error_message: Annotated[str, Meta(description="The same text as detail.")]
+    request_id: str
+    errors: tuple[FieldError, ...] | UnsetType = UNSET
+    holder: HolderBody | UnsetType = UNSET
+    retry_after: Annotated[Seconds, Meta(description="With lock_held.")] | UnsetType = UNSET
+    remaining: Annotated[Seconds, Meta(description="With timeout_too_short.")] | UnsetType = UNSET
+    checks: tuple[CheckBody, ...] | UnsetType = UNSET

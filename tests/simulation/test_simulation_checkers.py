@@ -1,0 +1,443 @@
+"""Each checker of the simulation rejects a small history that breaks its promise.
+
+A checker that never objects proves nothing; these are the histories that each must object to, and
+the ones next to them that it must let pass.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.sim import checkers
+from tests.support.sim.checkers import (
+    acknowledged,
+    apply_order,
+    definite,
+    digests,
+    elections,
+    fencing,
+    linearizable,
+    logs,
+    mishaps,
+    overlap,
+    progress,
+)
+from tests.support.sim.history import (
+    Applied,
+    History,
+    Kind,
+    Led,
+    Loaded,
+    LogSeen,
+    Operation,
+    Result,
+    Standing,
+)
+
+Check = Callable[[History], Iterator[str]]
+
+
+def applied(node: str, index: int, *, life: int = 1, **changed: Any) -> Applied:
+    values = {"term": 1, "payload": b"x", "digest": f"d{index}", "at": float(index)} | changed
+    return Applied(node=node, life=life, index=index, **values)
+
+
+class Told:
+    """Builds operations one after the other; each is answered before the next is asked."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.now = 0.0
+
+    def add(self, client: str, kind: Kind, result: Result, **values: Any) -> Operation:
+        at = values.pop("at", self.now)
+        took = values.pop("took", 1.0)
+        returned_at = values.pop("returned_at", at + took)
+        operation = Operation(
+            number=len(self.history.operations),
+            client=client,
+            kind=kind,
+            resource=values.pop("resource", "r"),
+            node="n0",
+            invoked_at=at,
+            result=result,
+            **values,
+        )
+        if result is not Result.UNKNOWN:
+            operation.returned_at = returned_at
+        self.history.operations.append(operation)
+        self.now = max(self.now, at + took + 0.1)
+        return operation
+
+    def grant(self, client: str, number: int, token: str, until: float, **more: Any) -> Operation:
+        return self.add(
+            client,
+            Kind.ACQUIRE,
+            Result.GRANTED,
+            fencing=number,
+            given_token=token,
+            certain_until=until,
+            **more,
+        )
+
+    def show(self, client: str, kind: Kind, token: str, result: Result, **more: Any) -> Operation:
+        return self.add(client, kind, result, token=token, **more)
+
+    def look(self, holder: str | None, number: int | None = None, **more: Any) -> Operation:
+        if holder is None:
+            return self.add("watcher", Kind.LOOK, Result.FREE, **more)
+        return self.add("watcher", Kind.LOOK, Result.HELD, holder=holder, fencing=number, **more)
+
+
+def objections(check: Check, history: History) -> list[str]:
+    return list(check(history))
+
+
+# Elections, logs, states
+
+
+def test_two_leaders_in_one_term_are_found():
+    history = History(led=[Led(1.0, "n0", 3), Led(2.0, "n1", 3)])
+
+    assert objections(elections.check, history)
+
+
+def test_one_leader_per_term_is_fine_even_when_it_leads_twice():
+    history = History(led=[Led(1.0, "n0", 3), Led(2.0, "n1", 4), Led(3.0, "n1", 4)])
+
+    assert not objections(elections.check, history)
+
+
+@pytest.mark.parametrize("other", [{"payload": b"y"}, {"term": 2}])
+def test_one_index_applied_with_two_entries_is_found(other: dict[str, Any]):
+    history = History(applied=[applied("n0", 5), applied("n1", 5, **other)])
+
+    assert objections(logs.check, history)
+
+
+def test_logs_that_agree_later_but_differ_earlier_are_found():
+    one = LogSeen(1.0, "n0", {1: (1, 11), 2: (1, 12), 3: (2, 13)})
+    two = LogSeen(1.0, "n1", {1: (1, 11), 2: (1, 99), 3: (2, 13)})
+
+    assert objections(logs.check, History(logs=[one, two]))
+
+
+def test_logs_that_differ_only_behind_their_last_common_term_are_fine():
+    one = LogSeen(1.0, "n0", {1: (1, 11), 2: (1, 12), 3: (2, 13)})
+    two = LogSeen(1.0, "n1", {1: (1, 11), 2: (1, 12), 3: (3, 99)})
+
+    assert not objections(logs.check, History(logs=[one, two]))
+
+
+@pytest.mark.parametrize("second", [4, 5])
+def test_an_index_applied_again_in_one_life_is_found(second: int):
+    history = History(applied=[applied("n0", 5), applied("n0", second, at=6.0)])
+
+    assert objections(apply_order.check, history)
+
+
+def test_a_snapshot_that_takes_a_node_back_is_found():
+    history = History(applied=[applied("n0", 5)], loaded=[Loaded(6.0, "n0", 1, 3, "d3")])
+
+    assert objections(apply_order.check, history)
+
+
+def test_a_restart_may_apply_again():
+    history = History(applied=[applied("n0", 5), applied("n0", 5, life=2, at=9.0)])
+
+    assert not objections(apply_order.check, history)
+
+
+def test_different_tables_at_one_index_are_found():
+    history = History(applied=[applied("n0", 5), applied("n1", 5, digest="other")])
+
+    assert objections(digests.check, history)
+
+
+def test_a_snapshot_that_differs_from_the_state_it_stands_for_is_found():
+    history = History(applied=[applied("n0", 5)], loaded=[Loaded(6.0, "n1", 1, 5, "other")])
+
+    assert objections(digests.check, history)
+
+
+# Fencing
+
+
+def test_a_fencing_number_given_to_two_owners_is_found():
+    told = Told()
+    told.grant("a", 7, "t1", until=2.0)
+    told.grant("b", 7, "t2", until=9.0, resource="s")
+
+    assert objections(fencing.check, told.history)
+
+
+def test_a_fencing_number_smaller_than_one_answered_before_is_found():
+    told = Told()
+    told.grant("a", 7, "t1", until=2.0)
+    told.grant("b", 6, "t2", until=9.0, resource="s")
+
+    assert objections(fencing.check, told.history)
+
+
+def test_numbers_of_grants_that_overlap_in_time_may_come_in_any_order():
+    told = Told()
+    told.grant("a", 7, "t1", until=2.0, at=0.0)
+    told.grant("b", 6, "t2", until=9.0, at=0.5, resource="s")
+
+    assert not objections(fencing.check, told.history)
+
+
+def test_an_owner_may_hear_late_of_a_number_it_got_when_its_answer_was_lost():
+    told = Told()
+    told.add("b", Kind.ACQUIRE, Result.UNKNOWN, at=0.0)
+    told.grant("a", 7, "t1", until=20.0, at=1.0, resource="s")
+    told.grant("b", 6, "t2", until=9.0, at=3.0)
+
+    assert not objections(fencing.check, told.history)
+
+
+# Certain holders
+
+
+def test_two_certain_holders_at_once_are_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=10.0)
+    told.grant("b", 2, "t2", until=20.0)
+
+    assert objections(overlap.check, told.history)
+
+
+def test_a_holder_after_the_first_one_asked_for_the_release_is_fine():
+    told = Told()
+    told.grant("a", 1, "t1", until=10.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
+    told.grant("b", 2, "t2", until=20.0)
+
+    assert not objections(overlap.check, told.history)
+
+
+def test_a_renewal_keeps_its_holder_certain():
+    told = Told()
+    told.grant("a", 1, "t1", until=3.0)
+    told.show("a", Kind.RENEW, "t1", Result.RENEWED, given_token="t2", certain_until=10.0)
+    told.grant("b", 2, "t3", until=20.0, at=4.0)
+
+    assert objections(overlap.check, told.history)
+
+
+# Acknowledged
+
+
+def test_a_grant_that_a_later_status_does_not_know_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=10.0)
+    told.show("a", Kind.STATUS, "t1", Result.NOT_FOUND)
+
+    assert objections(acknowledged.check, told.history)
+
+
+def test_a_grant_that_a_later_look_does_not_see_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=10.0)
+    told.look(None)
+
+    assert objections(acknowledged.check, told.history)
+
+
+def test_a_grant_may_be_gone_after_its_time_or_when_its_release_is_under_way():
+    told = Told()
+    told.grant("a", 1, "t1", until=3.0)
+    told.look(None, at=2.5)
+    told.show("a", Kind.STATUS, "t1", Result.NOT_FOUND, at=4.0)
+    told.grant("a", 2, "t2", until=30.0, at=5.0)
+    told.show("a", Kind.RELEASE, "t2", Result.UNKNOWN, at=7.0)
+    told.look(None, at=9.0)
+
+    assert not objections(acknowledged.check, told.history)
+
+
+def test_a_release_that_is_undone_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
+    told.show("a", Kind.STATUS, "t1", Result.VALID)
+
+    assert objections(acknowledged.check, told.history)
+
+
+def test_a_token_that_works_after_it_was_replaced_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.show("a", Kind.RENEW, "t1", Result.RENEWED, given_token="t2", certain_until=40.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
+
+    assert objections(acknowledged.check, told.history)
+
+
+def test_a_token_given_to_two_owners_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=1.0)
+    told.grant("b", 2, "t1", until=9.0)
+
+    assert objections(acknowledged.check, told.history)
+
+
+# Definite failures
+
+
+def test_a_command_answered_as_not_done_and_applied_is_found():
+    told = Told()
+    told.add("a", Kind.ACQUIRE, Result.DEFINITE, marks=("secret-1",))
+    told.history.applied = [applied("n0", 4, payload=b"..secret-1..")]
+
+    assert objections(definite.check, told.history)
+
+
+def test_a_command_of_unknown_outcome_may_be_applied():
+    told = Told()
+    told.add("a", Kind.ACQUIRE, Result.UNKNOWN, marks=("secret-1",))
+    told.history.applied = [applied("n0", 4, payload=b"..secret-1..")]
+
+    assert not objections(definite.check, told.history)
+
+
+# Linearizable
+
+
+def test_a_grant_while_another_holds_the_lock_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=10.0)
+    told.grant("b", 2, "t2", until=20.0)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_a_grant_after_the_first_one_may_have_expired_is_fine():
+    told = Told()
+    told.grant("a", 1, "t1", until=3.0)
+    told.grant("b", 2, "t2", until=20.0, at=2.5)
+
+    assert not objections(linearizable.check, told.history)
+
+
+def test_a_read_of_the_past_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
+    told.look("a", 1)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_a_read_while_the_release_is_under_way_may_see_either():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED, at=2.0, took=3.0)
+    told.look("a", 1, at=2.5)
+    told.look(None, at=4.0)
+
+    assert not objections(linearizable.check, told.history)
+
+
+def test_reads_that_go_back_are_found_even_while_the_release_is_under_way():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED, at=2.0, took=5.0)
+    told.look(None, at=2.5)
+    told.look("a", 1, at=4.0)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_a_refusal_that_names_somebody_who_never_held_it_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.add("b", Kind.ACQUIRE, Result.HELD, holder="c", fencing=1)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_an_expiry_that_is_taken_back_is_found():
+    told = Told()
+    told.grant("a", 1, "t1", until=3.0)
+    told.look(None, at=4.0)
+    told.show("a", Kind.STATUS, "t1", Result.VALID, at=6.0)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_an_unanswered_acquire_may_have_happened_or_not():
+    happened, not_happened = Told(), Told()
+    for told in (happened, not_happened):
+        told.add("a", Kind.ACQUIRE, Result.UNKNOWN, certain_until=30.0)
+    happened.look("a", 4)
+    not_happened.grant("b", 5, "t1", until=50.0)
+
+    assert not objections(linearizable.check, happened.history)
+    assert not objections(linearizable.check, not_happened.history)
+
+
+def test_an_unanswered_acquire_that_happened_can_not_happen_anew():
+    told = Told()
+    told.add("a", Kind.ACQUIRE, Result.UNKNOWN, certain_until=3.0)
+    told.look("a", 4)
+    told.look(None, at=4.0)
+    told.look("a", 5)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_an_unanswered_renewal_keeps_the_lock_or_not():
+    for number, holder in ((1, "a"), (2, "b")):
+        told = Told()
+        told.grant("a", 1, "t1", until=3.0)
+        told.show("a", Kind.RENEW, "t1", Result.UNKNOWN, certain_until=30.0, at=2.0)
+        if holder == "b":
+            told.grant("b", 2, "t2", until=50.0, at=5.0)
+        told.look(holder, number, at=8.0)
+
+        assert not objections(linearizable.check, told.history)
+
+
+def test_a_grant_with_a_number_below_that_of_the_last_one_is_found():
+    told = Told()
+    told.grant("a", 5, "t1", until=30.0)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
+    told.grant("b", 4, "t2", until=50.0)
+
+    assert objections(linearizable.check, told.history)
+
+
+def test_a_second_answer_to_the_holder_must_repeat_number_and_token():
+    told = Told()
+    told.grant("a", 5, "t1", until=30.0)
+    told.grant("a", 5, "t2", until=30.0)
+
+    assert objections(linearizable.check, told.history)
+
+
+# Progress
+
+
+def test_nodes_that_do_not_converge_and_resources_that_stay_locked_are_found():
+    standings = [Standing("n0", True, 9, "d"), Standing("n1", True, 8, "e")]
+    down = [Standing("n0", False, 0, "")]
+
+    assert objections(progress.check, History(standings=standings))
+    assert objections(progress.check, History(standings=down))
+    assert objections(progress.check, History(unavailable=["lock-0"]))
+
+
+def test_a_node_that_stops_without_a_fault_is_found():
+    assert objections(mishaps.check, History(mishaps=["n0 stopped at 1.000: KeyError"]))
+
+
+def test_an_uneventful_history_passes_every_checker():
+    told = Told()
+    told.grant("a", 1, "t1", until=30.0)
+    told.look("a", 1)
+    told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
+    told.look(None)
+
+    assert checkers.violations(told.history) == []

@@ -1,0 +1,39 @@
+"""One checker per file; each says in its docstring what no run may do."""
+
+from collections.abc import Callable, Iterator
+
+from tests.support.sim.checkers import (
+    acknowledged,
+    apply_order,
+    definite,
+    digests,
+    elections,
+    fencing,
+    linearizable,
+    logs,
+    mishaps,
+    overlap,
+    progress,
+)
+from tests.support.sim.history import History, Violation
+
+ALL: dict[str, Callable[[History], Iterator[str]]] = {
+    "elections": elections.check,
+    "logs": logs.check,
+    "apply order": apply_order.check,
+    "digests": digests.check,
+    "fencing": fencing.check,
+    "overlap": overlap.check,
+    "acknowledged": acknowledged.check,
+    "definite": definite.check,
+    "linearizable": linearizable.check,
+    "progress": progress.check,
+    "mishaps": mishaps.check,
+}
+
+
+def violations(history: History) -> list[Violation]:
+    """Return everything that any checker has against a run."""
+    return [
+        Violation(name, text) for name, check in ALL.items() for text in check(history)
+    ]

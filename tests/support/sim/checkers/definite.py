@@ -1,0 +1,22 @@
+"""A definite failure promises that nothing was done: its command is in nobody's applied log."""
+
+from collections.abc import Iterator
+
+from tests.support.sim.history import History, Result
+
+
+def check(history: History) -> Iterator[str]:
+    """Yield every operation that failed definitely and was applied all the same."""
+    marks = {
+        mark.encode(): operation
+        for operation in history.operations
+        if operation.result is Result.DEFINITE
+        for mark in operation.marks
+    }
+    if not marks:
+        return
+    payloads = {applied.index: applied.payload for applied in history.applied}
+    for index, payload in sorted(payloads.items()):
+        for mark, operation in marks.items():
+            if mark in payload:
+                yield f"answered as not done, applied at index {index}: {operation}"

@@ -1,0 +1,176 @@
+"""The nemesis: breaks what a profile lets it break, and mends everything at the end."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.sim.node import SimNode
+    from tests.support.sim.world import World
+
+
+class Nemesis:
+    """Draws one fault after the other, each with its own end."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._rng = world.scheduler.random("faults")
+        self._weights = dict(world.profile.faults)
+        self._stopped = False
+        self._partitions = 0
+        self.counts: dict[str, int] = {}
+        self._kinds: dict[str, Callable[[], bool]] = {
+            "crash": lambda: self._crash(self._any_up()),
+            "crash_leader": lambda: self._crash(self._leader()),
+            "crash_all": self._crash_all,
+            "kill_at_disk": lambda: self._at_disk(is_power_loss=False),
+            "power": lambda: self._power(self._any_up()),
+            "power_all": self._power_all,
+            "power_at_disk": lambda: self._at_disk(is_power_loss=True),
+            "pause": lambda: self._pause(self._any_up()),
+            "pause_leader": lambda: self._pause(self._leader()),
+            "partition": lambda: self._partition(self._some(), both_ways=True),
+            "one_way": lambda: self._partition(self._some(), both_ways=False),
+            "isolate_leader": self._isolate_leader,
+            "reset": self._reset,
+            "slow_disk": self._slow_disk,
+            "step_wall": self._step_wall,
+        }
+        unknown = self._weights.keys() - self._kinds.keys()
+        assert not unknown, f"no such fault: {unknown}"
+
+    def begin(self) -> None:
+        """Start breaking things."""
+        if self._weights:
+            self._plan()
+
+    def end(self) -> None:
+        """Stop it, and mend everything."""
+        self._stopped = True
+        self._world.network.heal()
+        for node in self._world.nodes.values():
+            node.machine.disk.mend()
+            node.resume()
+            if not node.is_up:
+                node.start()
+
+    def _plan(self) -> None:
+        gap_s = self._world.profile.fault_gap_s
+        self._world.scheduler.after(self._rng.expovariate(1 / gap_s), self._strike)
+
+    def _strike(self) -> None:
+        if self._stopped:
+            return
+        kind = self._rng.choices(list(self._weights), list(self._weights.values()))[0]
+        if self._kinds[kind]():
+            self.counts[kind] = self.counts.get(kind, 0) + 1
+        self._plan()
+
+    # Who
+
+    def _any_up(self) -> "SimNode | None":
+        up = [node for node in self._world.nodes.values() if node.is_up]
+        return self._rng.choice(up) if up else None
+
+    def _leader(self) -> "SimNode | None":
+        leaders = self._world.leaders()
+        return self._rng.choice(leaders) if leaders else None
+
+    def _some(self) -> list[str]:
+        ids = list(self._world.nodes)
+        return self._rng.sample(ids, self._rng.randint(1, len(ids) - 1))
+
+    # What: each returns whether it did anything
+
+    def restart_later(self, node: "SimNode") -> None:
+        """Bring a node back after a while."""
+        self._world.scheduler.after(self._rng.expovariate(1 / 0.9), self._restart, node)
+
+    def _restart(self, node: "SimNode") -> None:
+        if not self._stopped and not node.is_up:
+            node.start()
+
+    def _crash(self, node: "SimNode | None") -> bool:
+        if node is None:
+            return False
+        self._world.kill(node, "kill -9")
+        self.restart_later(node)
+        return True
+
+    def _crash_all(self) -> bool:
+        for node in self._world.nodes.values():
+            if node.is_up:
+                self._crash(node)
+        return True
+
+    def _power(self, node: "SimNode | None") -> bool:
+        if node is None:
+            return False
+        self._world.kill(node, "power loss", is_power_loss=True)
+        self.restart_later(node)
+        return True
+
+    def _power_all(self) -> bool:
+        for node in self._world.nodes.values():
+            if node.is_up:
+                self._power(node)
+        return True
+
+    def _at_disk(self, *, is_power_loss: bool) -> bool:
+        node = self._any_up() if self._rng.random() < 0.5 else self._leader()
+        if node is None:
+            return False
+        node.machine.disk.die_after(self._rng.randint(1, 12), is_power_loss=is_power_loss)
+        return True
+
+    def _pause(self, node: "SimNode | None") -> bool:
+        if node is None or node.is_paused:
+            return False
+        node.pause()
+        self._world.scheduler.after(self._rng.uniform(0.1, 2.5), node.resume)
+        return True
+
+    def _partition(self, side: list[str], *, both_ways: bool) -> bool:
+        network = self._world.network
+        self._world.scheduler.note("PARTITION", sorted(side), "both" if both_ways else "one way")
+        for inside in side:
+            for other in self._world.nodes:
+                if other not in side:
+                    network.block(inside, other)
+                    if both_ways:
+                        network.block(other, inside)
+        if self._rng.random() < 0.6:
+            self._world.scheduler.after(self._rng.uniform(0.1, 1.5), network.reset_blocked)
+        self._partitions += 1
+        self._world.scheduler.after(self._rng.uniform(0.3, 2.5), self._heal, self._partitions)
+        return True
+
+    def _heal(self, partition: int) -> None:
+        if partition == self._partitions:
+            self._world.scheduler.note("HEAL")
+            self._world.network.heal()
+
+    def _isolate_leader(self) -> bool:
+        leader = self._leader()
+        if leader is None:
+            return False
+        return self._partition([leader.id], both_ways=self._rng.random() < 0.6)
+
+    def _reset(self) -> bool:
+        a, b = self._rng.sample(list(self._world.nodes), 2)
+        self._world.network.reset(a, b)
+        return True
+
+    def _slow_disk(self) -> bool:
+        node = self._any_up()
+        if node is None:
+            return False
+        node.machine.disk.slow_s = self._rng.uniform(0.01, 0.15)
+        self._world.scheduler.after(self._rng.uniform(0.5, 2.0), node.machine.disk.mend)
+        return True
+
+    def _step_wall(self) -> bool:
+        node = self._any_up()
+        if node is None:
+            return False
+        node.machine.clock.step_wall(self._rng.randint(-3_600_000, 3_600_000))
+        return True

@@ -1,0 +1,151 @@
+"""What happened in a run, for the checkers: operations of clients and events of nodes."""
+
+import math
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a client asked."""
+
+    ACQUIRE = "acquire"
+    RELEASE = "release"
+    RENEW = "renew"
+    STATUS = "status"
+    LOOK = "look"
+
+
+class Result(StrEnum):
+    """What it was told."""
+
+    GRANTED = "granted"
+    """The lock is the caller's (acquire)."""
+    RENEWED = "renewed"
+    RELEASED = "released"
+    HELD = "held"
+    """Another holder has it (acquire), or this is the holder (look)."""
+    FREE = "free"
+    """Nobody holds it (look)."""
+    VALID = "valid"
+    """The token proves a hold (status)."""
+    NOT_FOUND = "not found"
+    """The token proves nothing (release, renew, status)."""
+    TOO_SHORT = "too short"
+    """A renewal that would end the lease earlier: refused."""
+    DEFINITE = "definite failure"
+    """Nothing was done and never will be (503)."""
+    UNKNOWN = "unknown"
+    """No answer, or one that says so (504): it may take effect, now or later."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Operation:
+    """One request of one client. Times are true seconds."""
+
+    number: int
+    client: str
+    kind: Kind
+    resource: str
+    node: str
+    invoked_at: float
+    certain_until: float = math.inf
+    """Request time + timeout on the client's own clock (acquire, renew)."""
+    token: str | None = None
+    """What it showed (release, renew, status)."""
+    returned_at: float = math.inf
+    result: Result = Result.UNKNOWN
+    fencing: int | None = None
+    given_token: str | None = None
+    """What it got (acquire, renew)."""
+    holder: str | None = None
+    """Whom the answer names (held)."""
+    marks: tuple[str, ...] = ()
+    """Secrets that its commands carry; seen in the log, the command was not without effect."""
+
+    def __str__(self) -> str:
+        answer = f"{self.result}"
+        for word in (self.holder, self.fencing, self.given_token):
+            answer += f" {word}" if word is not None else ""
+        asked = f"{self.kind} {self.resource} {self.token or ''}".strip()
+        span = f"[{self.invoked_at:.4f}, {self.returned_at:.4f}]"
+        return f"#{self.number} {self.client}@{self.node} {asked} -> {answer} {span}"
+
+
+@dataclass(slots=True, frozen=True)
+class Led:
+    """A node became leader of a term."""
+
+    at: float
+    node: str
+    term: int
+
+
+@dataclass(slots=True, frozen=True)
+class Applied:
+    """A node applied an entry; ``digest`` is that of its table afterwards."""
+
+    at: float
+    node: str
+    life: int
+    """Which start of the node: 1, 2, 3, …"""
+    index: int
+    term: int
+    payload: bytes
+    digest: str
+
+
+@dataclass(slots=True, frozen=True)
+class Loaded:
+    """A node took over a snapshot: its own at its start, or the leader's later."""
+
+    at: float
+    node: str
+    life: int
+    index: int
+    digest: str
+
+
+@dataclass(slots=True, frozen=True)
+class LogSeen:
+    """What a node's journal held: entries by index, each its term and a checksum."""
+
+    at: float
+    node: str
+    entries: dict[int, tuple[int, int]]
+
+
+@dataclass(slots=True, frozen=True)
+class Standing:
+    """A node at the end of the run, long after the last fault."""
+
+    node: str
+    up: bool
+    applied: int
+    digest: str
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that the checkers look at."""
+
+    operations: list[Operation] = field(default_factory=list)
+    led: list[Led] = field(default_factory=list)
+    applied: list[Applied] = field(default_factory=list)
+    loaded: list[Loaded] = field(default_factory=list)
+    logs: list[LogSeen] = field(default_factory=list)
+    standings: list[Standing] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+    """Resources that nobody could acquire any more at the end."""
+    mishaps: list[str] = field(default_factory=list)
+    """What no node may do whatever happens: an exception nobody provoked, a bad message."""
+
+
+@dataclass(slots=True, frozen=True)
+class Violation:
+    """A promise that a run broke."""
+
+    checker: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.checker}: {self.text}"

@@ -1,0 +1,140 @@
+"""Clients that contend for a few locks through random nodes, each on its own clock."""
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.support.sim.history import Kind, Operation, Result
+from tests.support.sim.scheduler import NodeClock
+
+if TYPE_CHECKING:
+    from tests.support.sim.world import World
+
+ANSWER_TIMEOUT_S = (0.6, 2.5)
+"""How long a client waits for an answer before it gives up on it."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a node tells a client."""
+
+    result: Result
+    fencing: int | None = None
+    token: str | None = None
+    holder: str | None = None
+    remaining_ms: int | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """One request on its way."""
+
+    operation: Operation
+    timeout_ms: int
+    client: "Client"
+    asked_at: float
+    """On the client's clock."""
+    is_open: bool = True
+
+
+@dataclass(slots=True)
+class Believed:
+    """What a client thinks it has of one resource."""
+
+    token: str | None = None
+    old_tokens: list[str] = field(default_factory=list)
+
+
+class Client:
+    """An owner. It asks one thing at a time and goes on after every answer, also after none."""
+
+    def __init__(self, world: "World", name: str, clock: NodeClock) -> None:
+        self.name = name
+        self.clock = clock
+        self._world = world
+        self._rng = world.scheduler.random(f"client {name}")
+        self._beliefs = {resource: Believed() for resource in world.resources}
+        self._stopped = False
+
+    def begin(self) -> None:
+        """Start asking."""
+        self._pause()
+
+    def stop(self) -> None:
+        """Ask nothing more."""
+        self._stopped = True
+
+    def _pause(self) -> None:
+        think_s = self._rng.expovariate(1 / self._world.profile.think_s)
+        self._world.scheduler.after(think_s, self._step)
+
+    def _step(self) -> None:
+        if self._stopped:
+            return
+        resource = self._rng.choice(list(self._beliefs))
+        belief = self._beliefs[resource]
+        kind, token = self._choose(belief)
+        node = self._rng.choice(list(self._world.nodes))
+        low_s, high_s = self._world.profile.timeouts_s
+        self.ask(kind, resource, node, token, int(self._rng.uniform(low_s, high_s) * 1_000))
+
+    def _choose(self, belief: Believed) -> tuple[Kind, str | None]:
+        draw = self._rng.random()
+        if belief.old_tokens and draw < 0.08:
+            token = self._rng.choice(belief.old_tokens)
+            return self._rng.choice([Kind.STATUS, Kind.RELEASE, Kind.RENEW]), token
+        if draw < 0.2:
+            return Kind.LOOK, None
+        if belief.token is None or draw < 0.28:
+            return Kind.ACQUIRE, None
+        return self._rng.choice([Kind.RELEASE, Kind.RELEASE, Kind.RENEW, Kind.STATUS]), belief.token
+
+    def ask(
+        self, kind: Kind, resource: str, node: str, token: str | None, timeout_ms: int
+    ) -> Operation:
+        """Send one request; the answer, or none, comes to :meth:`_done`."""
+        world = self._world
+        operation = world.new_operation(self.name, kind, resource, node, token)
+        asked_at = self.clock.at(world.scheduler.now)
+        if kind in {Kind.ACQUIRE, Kind.RENEW}:
+            operation.certain_until = self.clock.true(asked_at + timeout_ms / 1_000)
+        request = Request(operation, timeout_ms, self, asked_at)
+        world.scheduler.note(self.name, "asks", node, kind, resource, token or "", timeout_ms)
+        world.scheduler.after(world.client_latency(), world.arrive, request)
+        patience_s = self._rng.uniform(*ANSWER_TIMEOUT_S)
+        world.scheduler.after(patience_s, self.answered, request, Answer(Result.UNKNOWN))
+        return operation
+
+    def answered(self, request: Request, answer: Answer) -> None:
+        """Take an answer, unless there was one (or the wait ended) before."""
+        if not request.is_open:
+            return
+        request.is_open = False
+        operation = request.operation
+        operation.result = answer.result
+        if answer.result is not Result.UNKNOWN:
+            operation.returned_at = self._world.scheduler.now
+        operation.fencing = answer.fencing
+        operation.given_token = answer.token
+        operation.holder = answer.holder
+        if answer.remaining_ms is not None and operation.certain_until < math.inf:
+            shown = request.asked_at + answer.remaining_ms / 1_000
+            operation.certain_until = self.clock.true(shown)
+        self._world.scheduler.note("answer", operation)
+        self._learn(operation)
+        self._pause()
+
+    def _learn(self, operation: Operation) -> None:
+        belief = self._beliefs[operation.resource]
+        if operation.given_token is not None:
+            if belief.token not in {None, operation.given_token}:
+                belief.old_tokens.append(str(belief.token))
+            belief.token = operation.given_token
+        elif operation.token == belief.token and operation.result in {
+            Result.RELEASED,
+            Result.NOT_FOUND,
+        }:
+            if belief.token is not None:
+                belief.old_tokens.append(belief.token)
+            belief.token = None
+        del belief.old_tokens[:-3]

@@ -1,0 +1,236 @@
+"""One run: builds the cluster and its surroundings, lets it go, mends it, looks at the end."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.sim import checkers
+from tests.support.sim.faults import Nemesis
+from tests.support.sim.history import History, Kind, LogSeen, Operation, Result, Standing, Violation
+from tests.support.sim.network import Network, Weather
+from tests.support.sim.node import SimNode
+from tests.support.sim.parts import Machine, make_machines, serve
+from tests.support.sim.profiles import Profile
+from tests.support.sim.scheduler import NodeClock, Scheduler
+from tests.support.sim.workload import Answer, Client, Request
+
+WALL_MS = 1_700_000_000_000
+RATE_PPM_MAX = 500
+"""How wrong a clock's rate may be; the lease arithmetic allows two clocks twice that."""
+
+LOG_LOOK_S = 0.5
+SETTLE_STEP_S = 0.25
+ACQUIRE_S_MAX = 10.0
+"""How long, beyond the longest lease, a resource may stay impossible to acquire at the end."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run gave."""
+
+    profile: str
+    seed: int
+    violations: list[Violation]
+    trace_digest: str
+    counts: dict[str, int]
+    trace: list[str] = field(default_factory=list)
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, profile: Profile, seed: int) -> None:
+        self.profile = profile
+        self.seed = seed
+        self.scheduler = Scheduler(seed)
+        self.history = History()
+        self._rng = self.scheduler.random("world")
+        self.network = Network(self.scheduler, Weather(slow=profile.slow, slow_s=profile.slow_s))
+        self.resources = [f"lock-{number}" for number in range(profile.resources)]
+        self.nodes: dict[str, SimNode] = {}
+        for machine in make_machines(self):
+            node = SimNode(self, machine)
+            self.nodes[node.id] = node
+            self.network.join(node)
+        self.nemesis = Nemesis(self)
+        self.clients = [
+            Client(self, f"owner-{number}", self.make_clock())
+            for number in range(profile.clients)
+        ]
+        self._open: dict[int, Request] = {}
+
+    def make_clock(self) -> NodeClock:
+        """Return the clock of one more machine."""
+        return NodeClock(
+            self.scheduler,
+            rate=1 + self._rng.uniform(-RATE_PPM_MAX, RATE_PPM_MAX) / 1_000_000,
+            offset_s=self._rng.uniform(0, 1_000_000),
+            wall_ms=WALL_MS + self._rng.randint(-10_000, 10_000),
+        )
+
+    # The run
+
+    def run(self) -> Outcome:
+        """Run it to the end and let the checkers look at it."""
+        for node in self.nodes.values():
+            self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
+        self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
+        self.nemesis.begin()
+        for client in self.clients:
+            client.begin()
+        self.scheduler.run(self.profile.duration_s, self._is_hopeless)
+        if not self._is_hopeless():
+            self._settle()
+        violations = checkers.violations(self.history)
+        for violation in violations:
+            self.scheduler.note("VIOLATION", violation)
+        return Outcome(
+            self.profile.name,
+            self.seed,
+            violations,
+            self.scheduler.trace_digest(),
+            self._counts(),
+            list(self.scheduler.trace),
+        )
+
+    def _is_hopeless(self) -> bool:
+        return bool(self.history.mishaps)
+
+    def _settle(self) -> None:
+        """End the faults, then wait until all is well, for as long as that may take."""
+        self.scheduler.note("NO MORE FAULTS")
+        self.nemesis.end()
+        for client in self.clients:
+            client.stop()
+        end = self.scheduler.now + self.profile.settle_s_max
+        while self.scheduler.now < end and not self._is_hopeless():
+            self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
+            if self._has_converged():
+                break
+        self._acquire_all()
+        self.scheduler.run(self.scheduler.now + 2.0, self._is_hopeless)
+        self.history.standings = [self._standing(node) for node in self.nodes.values()]
+        self._look_at_logs()
+
+    def _has_converged(self) -> bool:
+        standings = [self._standing(node) for node in self.nodes.values()]
+        return (
+            len(self.leaders()) == 1
+            and all(standing.up for standing in standings)
+            and len({standing.applied for standing in standings}) == 1
+            and not any(request.is_open for request in self._open.values())
+        )
+
+    def _acquire_all(self) -> None:
+        """Have a newcomer acquire every resource once: leases must end, releases must hold."""
+        newcomer = Client(self, "newcomer", self.make_clock())
+        newcomer.stop()
+        end = self.scheduler.now + self.profile.timeouts_s[1] + ACQUIRE_S_MAX
+        for resource in self.resources:
+            operation: Operation | None = None
+            while self.scheduler.now < end and not self._is_hopeless():
+                if operation is None or self._is_answered(operation):
+                    if operation is not None and operation.result is Result.GRANTED:
+                        break
+                    node = self._rng.choice(list(self.nodes))
+                    operation = newcomer.ask(Kind.ACQUIRE, resource, node, None, 60_000)
+                self.scheduler.run(self.scheduler.now + 0.1, self._is_hopeless)
+            if operation is None or operation.result is not Result.GRANTED:
+                self.history.unavailable.append(resource)
+
+    def _is_answered(self, operation: Operation) -> bool:
+        return not self._open[operation.number].is_open if operation.number in self._open else False
+
+    def _standing(self, node: SimNode) -> Standing:
+        if node.process is None:
+            return Standing(node.id, up=False, applied=0, digest="")
+        index, digest = node.process.position()
+        return Standing(node.id, up=True, applied=index, digest=digest)
+
+    def _look_at_logs(self) -> None:
+        for node in self.nodes.values():
+            if node.process is not None:
+                entries = node.process.log_entries()
+                self.history.logs.append(LogSeen(self.scheduler.now, node.id, entries))
+        self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
+
+    def _counts(self) -> dict[str, int]:
+        counts = dict(self.nemesis.counts)
+        counts["led"] = len(self.history.led)
+        counts["loaded"] = len(self.history.loaded)
+        counts["operations"] = len(self.history.operations)
+        for operation in self.history.operations:
+            key = f"{operation.kind} {operation.result}"
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
+    # Nodes
+
+    def leaders(self) -> list[SimNode]:
+        """Return the nodes that think they lead."""
+        return [
+            node
+            for node in self.nodes.values()
+            if node.process is not None and node.process.is_leader()
+        ]
+
+    def sends(self, node: str, peer: str, message: dict[str, Any]) -> None:
+        """Put a node's message on the network."""
+        self.network.send(node, peer, message)
+
+    def kill(self, node: SimNode, why: str, *, is_power_loss: bool = False) -> None:
+        """End a node's process; with a power loss what the disk had not synced is lost, too."""
+        node.kill(why)
+        node.machine.disk.crash(is_power_loss=is_power_loss)
+        self.network.lost(node.id)
+        for request in list(self._open.values()):
+            if request.is_open and request.operation.node == node.id:
+                delay_s = self._rng.uniform(0, 0.3)
+                self.scheduler.after(
+                    delay_s, request.client.answered, request, Answer(Result.UNKNOWN)
+                )
+
+    def died(self, node: SimNode, why: str, *, is_mishap: bool) -> None:
+        """Take note that a process ended itself, or died at a disk operation."""
+        if is_mishap:
+            self.history.mishaps.append(f"{node.id} stopped at {self.scheduler.now:.3f}: {why}")
+        self.kill(node, why, is_power_loss=node.machine.disk.dies_of_power_loss)
+        self.nemesis.restart_later(node)
+
+    # Clients
+
+    def new_operation(
+        self, client: str, kind: Kind, resource: str, node: str, token: str | None
+    ) -> Operation:
+        """Record that a client asks something."""
+        operation = Operation(
+            number=len(self.history.operations),
+            client=client,
+            kind=kind,
+            resource=resource,
+            node=node,
+            invoked_at=self.scheduler.now,
+            token=token,
+        )
+        self.history.operations.append(operation)
+        return operation
+
+    def client_latency(self) -> float:
+        """Return how long a message between a client and a node takes (seconds)."""
+        return self._rng.uniform(0.0005, 0.004)
+
+    def arrive(self, request: Request) -> None:
+        """A request reaches its node; nobody listens at one that is down."""
+        node = self.nodes[request.operation.node]
+        if not node.is_up:
+            self.reply(request, Answer(Result.DEFINITE))
+            return
+        self._open[request.operation.number] = request
+        node.post(0.0, serve, self, node, request)
+
+    def reply(self, request: Request, answer: Answer) -> None:
+        """Send an answer on its way to the client."""
+        self._open.pop(request.operation.number, None)
+        self.scheduler.after(self.client_latency(), request.client.answered, request, answer)
+
+
+__all__ = ["Machine", "Outcome", "World"]
