@@ -7,7 +7,7 @@ from typing import Final
 from gorilla.api.answers import Answer, answer_json, no_content
 from gorilla.api.presenting import held_lock_body, lock_body, refusal
 from gorilla.api.requests import Call
-from gorilla.domain.outcomes import Granted, Released, Renewed
+from gorilla.domain.outcomes import Granted, Lease, Released, Renewed
 from gorilla.service.locks import LeaseView, LockService
 from gorilla.wire.bodies import LockListBody, LockStateBody
 from gorilla.wire.fields import (
@@ -56,7 +56,7 @@ class LockCalls:
             lock=lock, holder=holder, ttl_ms=ttl_ms, metadata=metadata
         )
         if isinstance(outcome, Granted):
-            return answer_json(lock_body(outcome.lease, outcome.remaining_ms))
+            return _answer_lease(outcome.lease, outcome.remaining_ms, outcome.lease.expires_wall_ms)
         raise refusal(outcome)
 
     async def release(self, call: Call) -> Answer:
@@ -74,7 +74,7 @@ class LockCalls:
         call.errors.raise_if_any()
         found = await self._locks.status(lock, secret)
         if isinstance(found, LeaseView):
-            return answer_json(lock_body(found.lease, found.remaining_ms))
+            return _answer_lease(found.lease, found.remaining_ms, found.expires_wall_ms)
         raise refusal(found)
 
     async def extend(self, call: Call) -> Answer:
@@ -87,7 +87,7 @@ class LockCalls:
         assert ttl_ms is not None
         outcome = await self._locks.renew(lock, secret, ttl_ms=ttl_ms, holder=holder)
         if isinstance(outcome, Renewed):
-            return answer_json(lock_body(outcome.lease, outcome.remaining_ms))
+            return _answer_lease(outcome.lease, outcome.remaining_ms, outcome.lease.expires_wall_ms)
         raise refusal(outcome)
 
     async def show(self, call: Call) -> Answer:
@@ -97,7 +97,7 @@ class LockCalls:
         stale = query.optional("consistency", _consistency_of, _LINEARIZABLE) == _STALE
         query.finish()
         view = await self._locks.show(lock, stale=stale)
-        holders = tuple(held_lock_body(held.lease, held.remaining_ms) for held in view.holders)
+        holders = tuple(map(held_lock_body, view.holders))
         body = LockStateBody(
             resource=view.lock,
             held=view.held,
@@ -121,10 +121,14 @@ class LockCalls:
         page = await self._locks.list(
             prefix=prefix, holder=owner or None, after=after or None, limit=limit, stale=stale
         )
-        held = tuple(held_lock_body(lease.lease, lease.remaining_ms) for lease in page.leases)
+        held = tuple(map(held_lock_body, page.leases))
         cursor = None if page.cursor is None else _cursor_of_name(page.cursor)
         body = LockListBody(locks=held, cursor=cursor)
         return answer_json(body, headers=_age_header(page.age_ms, stale=stale))
+
+
+def _answer_lease(lease: Lease, remaining_ms: int, expires_wall_ms: int) -> Answer:
+    return answer_json(lock_body(lease, remaining_ms, expires_wall_ms))
 
 
 def _age_header(age_ms: int | None, *, stale: bool) -> tuple[tuple[str, str], ...]:

@@ -58,8 +58,6 @@ class RequestMetrics(Collector):
             values = [route, method, str(status)]
             cumulated = list(accumulate(series.buckets))
             count.add_metric(values, cumulated[-1])
-            latency.add_metric(
-                values, list(zip(_BOUNDS, cumulated, strict=True)), series.total_s
-            )
+            latency.add_metric(values, list(zip(_BOUNDS, cumulated, strict=True)), series.total_s)
         yield count
         yield latency

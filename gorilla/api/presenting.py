@@ -26,6 +26,7 @@ from gorilla.service.errors import (
     OverloadedError,
     StartingError,
 )
+from gorilla.service.locks import LeaseView
 from gorilla.service.snapshots import ArchiveError
 from gorilla.wire.bodies import HeldLockBody, HolderBody, LockBody
 from gorilla.wire.problems import PROBLEMS, ProblemCode, ProblemError
@@ -46,7 +47,7 @@ _CODES: Final[tuple[tuple[type[NotServedError], ProblemCode], ...]] = (
 )
 
 
-def lock_body(lease: Lease, remaining_ms: int) -> LockBody:
+def lock_body(lease: Lease, remaining_ms: int, expires_wall_ms: int) -> LockBody:
     """Present a lease to its holder."""
     return LockBody(
         id=lease.fencing_token,
@@ -57,22 +58,23 @@ def lock_body(lease: Lease, remaining_ms: int) -> LockBody:
         metadata=msgspec.Raw(lease.metadata),
         created_at=timestamp(lease.created_wall_ms),
         updated_at=timestamp(lease.updated_wall_ms),
-        expire_at=timestamp(lease.expires_wall_ms),
+        expire_at=timestamp(expires_wall_ms),
         fencing_token=lease.fencing_token,
     )
 
 
-def held_lock_body(lease: Lease, remaining_ms: int) -> HeldLockBody:
+def held_lock_body(view: LeaseView) -> HeldLockBody:
     """Present a lease to everybody: without its secret."""
+    lease = view.lease
     return HeldLockBody(
         id=lease.fencing_token,
         owner=lease.holder,
         resource=lease.lock,
-        timeout=seconds(remaining_ms),
+        timeout=seconds(view.remaining_ms),
         metadata=msgspec.Raw(lease.metadata),
         created_at=timestamp(lease.created_wall_ms),
         updated_at=timestamp(lease.updated_wall_ms),
-        expire_at=timestamp(lease.expires_wall_ms),
+        expire_at=timestamp(view.expires_wall_ms),
         fencing_token=lease.fencing_token,
     )
 
@@ -99,9 +101,7 @@ def refusal(outcome: Refusal) -> ProblemError:
                 ProblemCode.OVERLOADED, f"The cluster's limit {outcome.bound} is reached."
             )
         case Recovering():
-            return ProblemError(
-                ProblemCode.RECOVERING, retry_after_s=outcome.remaining_ms / 1_000
-            )
+            return ProblemError(ProblemCode.RECOVERING, retry_after_s=outcome.remaining_ms / 1_000)
 
 
 def _held(outcome: Held) -> ProblemError:

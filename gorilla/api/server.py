@@ -63,9 +63,7 @@ async def serve(
         ListenError: The address is taken, or is none of this machine.
 
     """
-    server = HttpServer(
-        api.handle, stamp=api.stamp, ids=api.ids, connections_max=connections_max
-    )
+    server = HttpServer(api.handle, stamp=api.stamp, ids=api.ids, connections_max=connections_max)
     loop = asyncio.get_running_loop()
     try:
         # Never shared: a second node on the same port must fail, not take half of the requests.
@@ -87,5 +85,3 @@ def _reason(error: OSError, host: str, port: int) -> str:
     if error.errno in {errno.EACCES, errno.EPERM}:
         return f"{where} may not be used by this user: ports below 1024 need more rights"
     return f"{where} can't be listened on: {error.strerror or error}"
-
-

@@ -21,13 +21,14 @@ from gorilla.consensus.inbox import Inbox
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.leading import LeaderSide
 from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore
+from gorilla.consensus.looking import Links, Looking
 from gorilla.consensus.offers import Offer
 from gorilla.consensus.ports import Message, Offload, Wire
 from gorilla.consensus.reads import Done, PendingReads
 from gorilla.consensus.roster import decode_members, roster_after
 from gorilla.consensus.shipping import Shipper
 from gorilla.consensus.snapshots import SnapshotStore
-from gorilla.service.ports import ConsensusView, Member, MemberProgress, Replica, Role
+from gorilla.service.ports import ConsensusView, Member, Replica, Role
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Engine:
         self._now = monotonic
         self._cluster_id = cluster_id
         self._outbox: list[tuple[str, Message]] = []
-        self._linked: dict[str, float] = {}
+        self._links = Links()
         self._reads = PendingReads(random.getrandbits(48))
         self._was_leader = False
         self._seen: tuple[int, str | None] = (-1, None)
@@ -162,6 +163,16 @@ class Engine:
             tell=self._tell,
             to_library=self._to_library,
         )
+        self._looking = Looking(
+            self._cluster_id,
+            core,
+            self.journal,
+            self._election,
+            self._leading,
+            self._following,
+            self._compactor,
+            self._links,
+        )
         self._inbox = Inbox(
             core,
             self._election,
@@ -203,13 +214,13 @@ class Engine:
     def connected(self, peer: str) -> None:
         """Take note of a new connection to ``peer``."""
         self._core.enter(self._now)
-        self._linked[peer] = self._now()
+        self._links.up(peer, self._now())
         self._transport._onNodeConnected(self._node_of(peer))  # noqa: SLF001  the library's way in
 
     def disconnected(self, peer: str) -> None:
         """Take note that the connection to ``peer`` broke."""
         self._core.enter(self._now)
-        self._linked.pop(peer, None)
+        self._links.down(peer)
         self._leading.lost_link(peer)
         self._transport._onNodeDisconnected(self._node_of(peer))  # noqa: SLF001  likewise
         if peer == self._core.leader_id:
@@ -224,8 +235,7 @@ class Engine:
     def received(self, peer: str, message: Message) -> None:
         """Take a message of an authenticated peer."""
         self._core.enter(self._now)
-        if peer in self._linked:
-            self._linked[peer] = self._now()
+        self._links.touch(peer, self._now())
         self._inbox.handle(self._node_of(peer), message)
         self._follow_role()
 
@@ -235,7 +245,7 @@ class Engine:
         if self._core._isLeader():  # noqa: SLF001  the library's name
             return self._leading.take_offer(Offer(None, offer, batch), now, self._peers)
         leader = self.known_leader(now)
-        if leader is None or leader not in self._linked:
+        if leader is None or leader not in self._links:
             return False
         self._tell(leader, {"type": "offer", "id": offer, "batch": batch})
         return True
@@ -308,13 +318,13 @@ class Engine:
             self._reads.put_back(self._now(), everything=True)
             if seen[1] is None or is_leader:
                 self._following.forget_leader()
-        if self.on_role is not None and (role := (self.role, term)) != self._role_seen:
+        if self.on_role is not None and (role := (self._looking.role(), term)) != self._role_seen:
             self._role_seen = role
             self.on_role(*role)
 
     def _compact(self) -> None:
         core, compactor = self._core, self._compactor
-        applied_since = core.raftLastApplied - self._snapshot_index
+        applied_since = core.raftLastApplied - compactor.snapshot_index
         due = applied_since >= self._settings.compact_entries or (
             self.journal.bytes_held >= self._settings.compact_bytes and applied_since > 1
         )
@@ -326,7 +336,7 @@ class Engine:
         """Return when the next turn is due if nothing arrives (this node's clock, seconds)."""
         now = self._now()
         if self._was_leader:
-            due = self._core.next_append_at
+            due = self._core.next_append_at()
             pulse = self._replica.next_pulse_in_s()
             if pulse is not None:
                 due = min(due, now + pulse)
@@ -347,7 +357,7 @@ class Engine:
             if self._leading.is_open:
                 number = reads.take(now)
                 self._leading.rounds.ask(lambda point: reads.answered(number, point))
-            elif leader is not None and leader in self._linked and leader != self.me.id:
+            elif leader is not None and leader in self._links and leader != self.me.id:
                 self._tell(leader, {"type": "read", "id": reads.take(now)})
         self._leading.open_round()
 
@@ -398,51 +408,10 @@ class Engine:
         """Return (term, leader id), cheap enough for every turn."""
         return self._core.raftCurrentTerm, self.known_leader(self._now())
 
-    @property
-    def role(self) -> Role:
-        """What this node is in its term."""
-        if self._was_leader:
-            return Role.LEADER
-        return Role.CANDIDATE if self._core.is_candidate else Role.FOLLOWER
-
     def known_leader(self, now: float) -> str | None:
         """Return the id of a leader believed to have its majority, None if there is none."""
-        if not self._election.leader_alive(now, self._peers):
-            return None
-        if self._was_leader:
-            return self.me.id if self._leading.is_open else None
-        return self._core.leader_id
+        return self._looking.known_leader(self.me.id, now, self._peers)
 
     def view(self) -> ConsensusView:
         """Look at the node: see ``service.ports.ConsensusView``."""
-        now, core = self._now(), self._core
-        leader = self.known_leader(now)
-        return ConsensusView(
-            cluster_id=self._cluster_id,
-            me=self.me,
-            role=self.role,
-            term=core.raftCurrentTerm,
-            leader=None if leader is None else self._member(leader),
-            commit_index=core.raftCommitIndex,
-            applied_index=core.raftLastApplied,
-            last_index=self.journal.last_index,
-            snapshot_index=self._snapshot_index,
-            caught_up=self._leading.is_open or self._following.caught_up,
-            progress=tuple(self._progress(member, now) for member in self._roster.values()),
-        )
-
-    @property
-    def _snapshot_index(self) -> int:
-        return max(self._compactor.snapshot_index, self._base_index)
-
-    def _member(self, member_id: str) -> Member:
-        return self.me if member_id == self.me.id else self._node_of(member_id).member
-
-    def _progress(self, member: Member, now: float) -> MemberProgress:
-        heard = self._linked.get(member.id)
-        return MemberProgress(
-            member=member,
-            connected=heard is not None,
-            match_index=self._core.match_index(member.id) if self._was_leader else None,
-            heard_s=None if heard is None else now - heard,
-        )
+        return self._looking.view(self.me, self._roster, self._node_of, self._now())

@@ -247,7 +247,6 @@ class RaftCore(SyncObj):
         """Index of the last entry of its log."""
         return int(self._SyncObj__raftLog.last_index)
 
-    @property
     def next_append_at(self) -> float:
         """When the next heartbeat is due (its clock, seconds)."""
         return self._SyncObj__newAppendEntriesTime

@@ -14,6 +14,7 @@ from gorilla.consensus.ports import Message, Offload
 from gorilla.consensus.snapshots import (
     CorruptSnapshotError,
     Snapshot,
+    SnapshotGoneError,
     SnapshotReceiver,
     SnapshotStore,
 )
@@ -70,7 +71,7 @@ class Shipper:
         for peer in list(self._transfers):
             try:
                 self._advance(peer, self._transfers[peer], now, term)
-            except FileNotFoundError:  # a newer snapshot has taken its place meanwhile
+            except SnapshotGoneError:  # a newer snapshot has taken its place meanwhile
                 self.wants(peer)
 
     def _advance(self, peer: str, transfer: _Transfer, now: float, term: int) -> None:

@@ -54,21 +54,6 @@ def with_archive(
         return asyncio.run(worked(url))
 
 
-async def find_snapshot(archive: "PostgresSnapshots", chosen: int | str) -> int:
-    """Return the number of a snapshot; ``latest`` is the newest of the last cluster.
-
-    Raises:
-        CommandError: There is none at all.
-
-    """
-    if isinstance(chosen, int):
-        return chosen
-    newest = await archive.latest()
-    if newest is None:
-        raise CommandError("the database holds no snapshot")
-    return newest.id
-
-
 def _list(arguments: argparse.Namespace, settings: Settings) -> int:
     found = with_archive(settings, lambda archive: archive.list(arguments.limit))
     if not found:
@@ -108,10 +93,14 @@ def size(count: int) -> str:
 
 
 def _verify(arguments: argparse.Namespace, settings: Settings) -> int:
-    async def load(archive: "PostgresSnapshots") -> "StoredSnapshot":
-        return (await archive.load(await find_snapshot(archive, arguments.snapshot))).meta
+    from gorilla.service.restoring import choose, verify  # noqa: PLC0415 - the lock table
 
-    meta = with_archive(settings, load)
+    snapshot = arguments.snapshot if isinstance(arguments.snapshot, int) else None
+
+    async def read(archive: "PostgresSnapshots") -> "StoredSnapshot":
+        return (await verify(archive, await choose(archive, snapshot))).meta
+
+    meta = with_archive(settings, read)
     sys.stdout.write(
         f"snapshot {meta.id} is whole: {meta.lock_count} locks, {size(meta.size_bytes)}, "
         f"SHA-256 {meta.digest}\n"

@@ -73,7 +73,7 @@ class Supervisor:
                 url = await self._open_database(stack)
                 if not self._stop.is_set():
                     await self._run_nodes(url)
-                self._say("stopping the database" if not self._config.database.url else "stopped")
+        self._say("stopped")
         return Exit.FAILED if self._failed else Exit.DONE
 
     async def _open_database(self, stack: contextlib.AsyncExitStack) -> str:

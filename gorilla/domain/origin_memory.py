@@ -77,10 +77,6 @@ class OriginMemory:
         origin.confirm(batch.confirmed)
         return origin
 
-    def is_full(self, origin: Origin) -> bool:
-        """Return whether nothing more can be remembered for ``origin``."""
-        return len(origin.outcomes) >= self._bounds.outcomes_per_origin
-
     def unconfirmed(self, origin: str) -> int:
         """Return how many outcomes are remembered for ``origin``."""
         known = self._origins.get(origin)

@@ -37,7 +37,9 @@ def restored(
         raise ValueError("hold_ms must not be negative")
     frozen = table.freeze()
     old = frozen.marks
-    offset_ms = old.wall_offset_ms if wall_ms is None else wall_ms - old.now_ms
+    offset_ms = old.wall_offset_ms
+    if wall_ms is not None:
+        offset_ms = min(max(0, wall_ms), limits.WALL_MS_MAX) - old.now_ms
     fencing_counter = _next_epoch(max(old.fencing_counter, fencing_floor))
     marks = msgspec.structs.replace(
         old,
@@ -64,7 +66,8 @@ def restored(
             records=records,
             fencing_tokens=frozen.fencing_tokens,
             origins=[],
-        )
+        ),
+        table.bounds,
     )
 
 

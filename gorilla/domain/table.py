@@ -60,6 +60,7 @@ class LockTable:
         hold_until_ms: Before this cluster time no new grant is made (after a restore).
         chain: 16 bytes over everything that every entry caused: a cheap check among nodes that
             have applied the same entries.
+        bounds: What limits it; other than the default in tests only.
 
     """
 
@@ -79,7 +80,7 @@ class LockTable:
         self.event_counter = marks.event_counter
         self.hold_until_ms = marks.hold_until_ms
         self.chain = marks.chain
-        self._bounds = bounds
+        self.bounds = bounds
         self._wall_ms = 0
         self._events: list[Event] = []
         in_order = [frozen.records[name] for name in frozen.names]
@@ -186,9 +187,11 @@ class LockTable:
 
     def _advance(self, stamp: Stamp) -> None:
         """Let time pass: what is due ends before anything else happens."""
-        self.term = max(self.term, stamp.term)
-        self.now_ms = min(max(self.now_ms, stamp.now_ms), limits.CLUSTER_MS_MAX)
-        self._wall_ms = min(max(0, stamp.wall_ms), limits.WALL_MS_MAX)
+        if stamp.term > self.term:
+            self.term = stamp.term
+        if stamp.now_ms > self.now_ms:
+            self.now_ms = min(stamp.now_ms, limits.CLUSTER_MS_MAX)
+        self._wall_ms = _clamped(stamp.wall_ms, 0, limits.WALL_MS_MAX)
         self.wall_offset_ms = self._wall_ms - self.now_ms
         while (lease := self._expiry.pop_due(self.now_ms)) is not None:
             self._records.end(lease)
@@ -198,18 +201,19 @@ class LockTable:
     def _apply_batch(self, batch: Batch, outcomes: list[tuple[str, int, Outcome]]) -> None:
         """Apply each command that was not applied before; append everyone's outcome."""
         name, origin = batch.origin, self._origins.enter(batch, self.now_ms)
+        if origin is None:
+            outcomes.extend((name, number, FORGOTTEN) for number, _ in batch.commands)
+            return
+        remembered, confirmed = origin.outcomes, origin.confirmed
         for number, command in batch.commands:
-            if origin is None:
-                outcomes.append((name, number, FORGOTTEN))
+            if number <= confirmed:
                 continue
-            if number <= origin.confirmed:
-                continue
-            outcome = origin.outcomes.get(number)
+            outcome = remembered.get(number)
             if outcome is None:
-                if self._origins.is_full(origin):
+                if len(remembered) >= self.bounds.outcomes_per_origin:
                     outcomes.append((name, number, FORGOTTEN))
                     continue
-                outcome = origin.outcomes[number] = self._execute(command)
+                outcome = remembered[number] = self._execute(command)
             outcomes.append((name, number, outcome))
 
     def _execute(self, command: Command) -> Outcome:
@@ -236,13 +240,13 @@ class LockTable:
             return Recovering(self.hold_until_ms - self.now_ms)
         if self._records.is_full():
             return Full("locks_max")
-        if self.fencing_counter >= self._bounds.fencing_token:
+        if self.fencing_counter >= self.bounds.fencing_token:
             return Full("fencing_token_max")
         return None
 
     def _grant(self, command: Acquire) -> Outcome:
         self.fencing_counter += 1
-        ttl_ms, wall_ms = _clamped(command.ttl_ms), self._wall_ms
+        ttl_ms, wall_ms = _clamped_ttl(command.ttl_ms), self._wall_ms
         lease = Lease(
             command.lock,
             command.holder,
@@ -267,7 +271,7 @@ class LockTable:
 
     def _acquire_again(self, own: Lease, ttl_ms: int) -> Outcome:
         """Give the holder its own lease once more: an owner whose answer was lost asks again."""
-        ttl_ms = _clamped(ttl_ms)
+        ttl_ms = _clamped_ttl(ttl_ms)
         if deadline_ms(self.now_ms, ttl_ms) > own.expires_at_ms:
             own = self._extend(own, own.secret, ttl_ms, restored=own.restored)
         return Granted(own, remaining_ms(self.now_ms, own.expires_at_ms), is_new=False)
@@ -287,7 +291,7 @@ class LockTable:
             return _NOT_FOUND
         if command.holder is not None and command.holder != lease.holder:
             return NotHolder(lease.holder)
-        ttl_ms = _clamped(command.ttl_ms)
+        ttl_ms = _clamped_ttl(command.ttl_ms)
         remaining = remaining_ms(self.now_ms, lease.expires_at_ms)
         if ttl_ms < remaining:
             return TtlTooShort(remaining)
@@ -329,6 +333,12 @@ class LockTable:
         )
 
 
-def _clamped(ttl_ms: int) -> int:
+def _clamped_ttl(ttl_ms: int) -> int:
     """Bring a ttl into its limits; whoever composed the entry has refused any other."""
-    return min(max(1, ttl_ms), limits.TTL_MS_MAX)
+    return _clamped(ttl_ms, 1, limits.TTL_MS_MAX)
+
+
+def _clamped(value: int, smallest: int, largest: int) -> int:
+    if value < smallest:
+        return smallest
+    return largest if value > largest else value

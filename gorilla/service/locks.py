@@ -246,9 +246,10 @@ class LockService:
         """Return cluster time, and how old the state is when it is read as it stands."""
         if not stale:
             return await self._confirmed_now_ms(), None
-        if not self._replica.applied_index:
+        view = self._consensus.view()
+        if not (self._replica.applied_index or view.caught_up):
             raise StartingError("this node has no state yet")
-        age_ms = staleness.age_ms(self._consensus.view(), self._replica)
+        age_ms = staleness.age_ms(view, self._replica)
         return max(self._replica.table.now_ms, self._replica.now_ms()), age_ms
 
     def _view(self, lease: Lease, now_ms: int) -> LeaseView:

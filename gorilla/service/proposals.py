@@ -200,7 +200,7 @@ class Proposals:
         self._agenda.close()
 
     def _admit(self, command: Command, now_s: float, deadline_s: float) -> None:
-        fault = codec.validate_batch(Batch(self.origin, 0, False, ((1, command),)))
+        fault = codec.validate_batch(Batch(self.origin, 0, opens=False, commands=((1, command),)))
         if fault is not None:
             # It would take everything else in its batch with it.
             raise ValueError(fault)
@@ -210,7 +210,7 @@ class Proposals:
             raise OverloadedError("the deadline was over before the command could be proposed")
         if len(self._pending) >= self._bounds.pending_max:
             raise OverloadedError(f"{len(self._pending)} commands are waiting for their outcome")
-        if self._next_number - self._confirmed > limits.OUTCOMES_PER_ORIGIN_MAX:
+        if self._next_number - self._advance_confirmed() > limits.OUTCOMES_PER_ORIGIN_MAX:
             raise OverloadedError("an early command still waits for its outcome")
 
     # Sending

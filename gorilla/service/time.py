@@ -107,8 +107,7 @@ class Agenda:
         if len(self._heap) > 2 * len(self._due_s) + self._STALE_MIN:
             self._heap = [(due, key) for key, due in self._due_s.items()]
             heapify(self._heap)
-        if self._timer is None or due_s < self._timer_s:
-            self._arm(due_s)
+        self._arm(due_s)
 
     def discard(self, number: int) -> None:
         """Forget ``number``; it may be unknown."""
@@ -133,7 +132,10 @@ class Agenda:
             self._timer = None
 
     def _arm(self, due_s: float) -> None:
+        """Let the timer ring at ``due_s``, if it would not ring before."""
         if self._timer is not None:
+            if self._timer_s <= due_s:
+                return
             self._timer.cancel()
         self._timer_s = due_s
         self._timer = self._loop.call_at(due_s, self._on_timer)
@@ -143,6 +145,5 @@ class Agenda:
         self._ring()
         while self._heap and self._due_s.get(self._heap[0][1]) != self._heap[0][0]:
             heappop(self._heap)
-        # What the ring itself has set may already have armed the timer for an earlier time.
-        if self._heap and (self._timer is None or self._heap[0][0] < self._timer_s):
+        if self._heap:
             self._arm(self._heap[0][0])

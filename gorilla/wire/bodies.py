@@ -15,9 +15,7 @@ from gorilla.wire.problems import FieldError, ProblemCode
 _NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _JSON_NUMBER = r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 
-Name = Annotated[
-    str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=_NO_CONTROL_CHARACTERS)
-]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=_NO_CONTROL_CHARACTERS)]
 Owner = Annotated[Name, Meta(description="Who holds the lock, or asks for it.")]
 Resource = Annotated[Name, Meta(description="The name of the lock.")]
 Timestamp = Annotated[
@@ -139,12 +137,13 @@ class LockStateBody(_Body):
 
     resource: Resource
     held: bool
-    mode: Literal["exclusive", "shared"] | None
-    limit: Annotated[int, Meta(ge=1, description="How many may hold it at once.")] | None
+    mode: Literal["exclusive", "shared"]
+    limit: Annotated[int, Meta(ge=1, description="How many may hold it at once.")]
     holders: tuple[HeldLockBody, ...]
     waiters: tuple[WaiterBody, ...]
     fencing_token: Annotated[
-        int, Meta(ge=0, description="The largest ever granted for it; 0 when none is known.")
+        FencingToken | None,
+        Meta(description="The largest ever granted for it; null when none is remembered."),
     ]
 
 
@@ -168,9 +167,7 @@ class MemberBody(_Body):
     match_index: Annotated[
         int | None, Meta(description="Last entry it has on disk; known on the leader only.")
     ]
-    lag: Annotated[
-        int | None, Meta(description="Entries it is behind; known on the leader only.")
-    ]
+    lag: Annotated[int | None, Meta(description="Entries it is behind; known on the leader only.")]
     heard: Annotated[float | None, Meta(description="Seconds since its last message.")]
     version: str | None
 
@@ -196,6 +193,14 @@ class ClusterBody(_Body):
     last_index: int
     snapshot_index: int
     caught_up: bool
+    draining: bool
+    held: Annotated[int, Meta(ge=0, description="Locks held, in this node's copy of the state.")]
+    fencing_counter: Annotated[int, Meta(ge=0, description="The largest number ever granted.")]
+    chain: Annotated[
+        str,
+        Meta(description="Digest of all that was applied: equal on nodes at one appliedIndex."),
+    ]
+    uptime: Annotated[float, Meta(ge=0, description="Seconds since this node started.")]
     version: str
     members: tuple[MemberBody, ...]
 

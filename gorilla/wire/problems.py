@@ -59,9 +59,7 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ProblemCode.UNAUTHENTICATED: ProblemKind(
         401, "Unauthenticated", "The request does not say who sends it."
     ),
-    ProblemCode.FORBIDDEN: ProblemKind(
-        403, "Forbidden", "The caller may not do this."
-    ),
+    ProblemCode.FORBIDDEN: ProblemKind(403, "Forbidden", "The caller may not do this."),
     ProblemCode.LOCK_NOT_FOUND: ProblemKind(
         404, "Lock not found", "The token belongs to no lock of that resource."
     ),
@@ -99,7 +97,9 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ProblemCode.RATE_LIMITED: ProblemKind(
         429, "Rate limited", "Too many requests; the Retry-After header says when to go on."
     ),
-    ProblemCode.QUOTA_EXCEEDED: ProblemKind(429, "Quota exceeded", "The caller's quota is used up."),
+    ProblemCode.QUOTA_EXCEEDED: ProblemKind(
+        429, "Quota exceeded", "The caller's quota is used up."
+    ),
     ProblemCode.INTERNAL: ProblemKind(
         500, "Internal error", "Something failed that should not; the node's log has the requestId."
     ),

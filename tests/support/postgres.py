@@ -1,6 +1,6 @@
 """A real PostgreSQL for tests: one server a test session, a fresh database a test.
 
-A test module says ``pytest_plugins = ["tests.support.postgres"]`` and asks for a fixture.
+A folder's conftest imports the fixtures that its tests ask for.
 """
 
 import os

@@ -3,10 +3,13 @@
 import errno
 import os
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gorilla.consensus.disk import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class DeadProcessError(AssertionError):
@@ -118,8 +121,9 @@ class SimDisk:
                 self._make_durable(change)
         self._changes.clear()
         self._names = dict(self._durable)
-        for inode in set(map(id, self._names.values())):
-            self._lose_data(next(i for i in self._names.values() if id(i) == inode), rng)
+        # A half durable rename leaves two names for one file.
+        for inode in {id(inode): inode for inode in self._names.values()}.values():
+            self._lose_data(inode, rng)
 
     @staticmethod
     def _lose_data(inode: _Inode, rng: random.Random) -> None:

@@ -5,8 +5,7 @@ durable at once, before any message or answer of that turn leaves the process (h
 H23, H37, H47 and H50 of the library end here).
 """
 
-from collections.abc import Callable
-from typing import Final, NoReturn, overload
+from typing import TYPE_CHECKING, Final, NoReturn, overload
 
 from pysyncobj.journal import Journal as LibraryJournal
 
@@ -31,6 +30,9 @@ from gorilla.consensus.journal.records import (
 from gorilla.consensus.journal.recovery import RecoveryReport, recover
 from gorilla.consensus.journal.segments import Segments
 from gorilla.consensus.ports import Disk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Journal(LibraryJournal):
@@ -132,22 +134,22 @@ class Journal(LibraryJournal):
         self._durable_index = 0
         self._record(Reset())
 
-    def deleteEntriesFrom(self, entryFrom: int) -> None:
+    def deleteEntriesFrom(self, position: int) -> None:
         """Drop the entries from a position on, in favour of a leader's. The first one stays."""
-        if entryFrom >= len(self):
+        if position >= len(self):
             return
-        if entryFrom < 1:
+        if position < 1:
             raise JournalInvariantError("the first entry of the log can't be dropped")
-        first = self._entries[entryFrom][1]
+        first = self._entries[position][1]
         self._log.truncate(first)
         self._durable_index = min(self._durable_index, first - 1)
         self._record(Truncate(first))
 
-    def deleteEntriesTo(self, entryTo: int) -> None:
+    def deleteEntriesTo(self, position: int) -> None:
         """Drop the entries before a position, which a snapshot has, but for those to retain."""
-        if entryTo >= len(self):
-            raise JournalInvariantError(f"position {entryTo} is beyond the log")
-        keep_from = self._retained_from(entryTo)
+        if position >= len(self):
+            raise JournalInvariantError(f"position {position} is beyond the log")
+        keep_from = self._retained_from(position)
         if keep_from > 0:
             self._before_forgetting()
             self._forget_below(self._entries[keep_from][1])
@@ -179,45 +181,33 @@ class Journal(LibraryJournal):
 
     # -- what the library calls: term, vote, commit index
 
-    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:
+    def setRaftCommitIndex(self, index: int) -> None:
         """Note what is committed. It goes to disk with the next frame and needs none itself."""
-        if self._failure is not None:
-            self._refuse()
-        self._log.set_commit(raftCommitIndex)
+        self._usable.set_commit(index)
 
     def getRaftCommitIndex(self) -> int:
         """Return the noted commit index, never beyond the log; at least 1, as the library wants."""
-        if self._failure is not None:
-            self._refuse()
-        return max(1, self._log.commit)
+        return max(1, self._usable.commit)
 
-    def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:
+    def setCurrentTerm(self, term: int, vote: str | None) -> None:
         """Enter a term or vote in it.
 
         Raises:
             JournalInvariantError: The term would go back or the vote in it would change.
         """
-        if self._failure is not None:
-            self._refuse()
-        if self._log.set_term(term, votedForNodeId):
-            self._record(SetTerm(term, votedForNodeId))
+        if self._usable.set_term(term, vote):
+            self._record(SetTerm(term, vote))
 
     def getCurrentTerm(self) -> int:
         """Return the term; 0 before the first."""
-        if self._failure is not None:
-            self._refuse()
-        return self._log.term
+        return self._usable.term
 
     def getVotedForNodeId(self) -> str | None:
         """Return the id of the member that has this term's vote."""
-        if self._failure is not None:
-            self._refuse()
-        return self._log.vote
+        return self._usable.vote
 
     def onOneSecondTimer(self) -> None:
         """Have the commit index written although nothing else may be: restarts catch up sooner."""
-        if self._failure is not None:
-            self._refuse()
         self._record_commit()
 
     # -- ours
@@ -225,50 +215,37 @@ class Journal(LibraryJournal):
     @property
     def dirty(self) -> bool:
         """There is something to sync."""
-        if self._failure is not None:
-            self._refuse()
         return bool(self._pending)
 
     @property
     def durable_index(self) -> int:
         """Largest index up to which the view is on disk; 0 when none is."""
-        if self._failure is not None:
-            self._refuse()
         return self._durable_index
 
     @property
     def first_index(self) -> int:
         """Index of the first entry; 0 when there is none."""
-        if self._failure is not None:
-            self._refuse()
-        return self._log.first_index
+        return self._usable.first_index
 
     @property
     def last_index(self) -> int:
         """Index of the last entry; 0 when there is none."""
-        if self._failure is not None:
-            self._refuse()
-        return self._log.last_index
+        return self._usable.last_index
 
     @property
     def last_term(self) -> int:
         """Term of the last entry; 0 when there is none."""
-        if self._failure is not None:
-            self._refuse()
-        return self._entries[-1][2] if self._entries else 0
+        entries = self._usable.entries
+        return entries[-1][2] if entries else 0
 
     @property
     def bytes_held(self) -> int:
         """Bytes of the commands in the view."""
-        if self._failure is not None:
-            self._refuse()
-        return self._log.bytes_held
+        return self._usable.bytes_held
 
     @property
     def bytes_on_disk(self) -> int:
         """Bytes of all segment files."""
-        if self._failure is not None:
-            self._refuse()
         return self._segments.size
 
     def term_at(self, index: int) -> int | None:
@@ -357,6 +334,13 @@ class Journal(LibraryJournal):
 
     # -- inside
 
+    @property
+    def _usable(self) -> Log:
+        """The log, unless it was closed or has failed."""
+        if self._failure is not None:
+            self._refuse()
+        return self._log
+
     def _refuse(self) -> NoReturn:
         raise JournalFailedError(f"the journal can't be used: {self._failure}")
 
@@ -383,8 +367,6 @@ class Journal(LibraryJournal):
         self.sync()
 
     def _before_forgetting(self) -> None:
-        if self._failure is not None:
-            self._refuse()
         if self.before_forget is not None:
             self.before_forget()
 

@@ -14,7 +14,7 @@ header is not seeded and its layout stays for ever, so that every version can re
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 FORMAT_VERSION: Final = 1
@@ -88,7 +88,7 @@ class Append(NamedTuple):
     """An entry was added at the end."""
 
     command: bytes
-    index: int
+    at: int
     term: int
 
 
@@ -106,9 +106,9 @@ class SetTerm(NamedTuple):
 
 
 class SetCommit(NamedTuple):
-    """Entries up to ``index`` were known to be committed."""
+    """Entries up to ``at`` were known to be committed."""
 
-    index: int
+    at: int
 
 
 class Reset(NamedTuple):
@@ -211,23 +211,24 @@ def entry_head(command: bytes, index: int, term: int) -> bytes:
 
 def encode_record(record: Record) -> bytes:
     """Return the bytes of a record."""
+    kind, body = _encode_body(record)
+    return _RECORD.pack(len(body), kind) + body
+
+
+def _encode_body(record: Record) -> tuple[int, bytes]:
     match record:
         case Append(command, index, term):
-            return entry_head(command, index, term) + command
+            return _KIND_ENTRY, _TWO.pack(index, term) + command
         case Truncate(first):
-            kind, body = _KIND_TRUNCATE, _ONE.pack(first)
+            return _KIND_TRUNCATE, _ONE.pack(first)
         case SetTerm(term, vote):
-            kind = _KIND_TERM
-            body = _TERM.pack(term, vote is not None) + (vote or "").encode()
+            return _KIND_TERM, _TERM.pack(term, vote is not None) + (vote or "").encode()
         case SetCommit(index):
-            kind, body = _KIND_COMMIT, _ONE.pack(index)
-        case Reset():
-            kind, body = _KIND_RESET, b""
+            return _KIND_COMMIT, _ONE.pack(index)
         case Forget(first):
-            kind, body = _KIND_FORGET, _ONE.pack(first)
-        case Close():
-            kind, body = _KIND_CLOSE, b""
-    return _RECORD.pack(len(body), kind) + body
+            return _KIND_FORGET, _ONE.pack(first)
+        case Reset() | Close():
+            return _KIND_RESET if isinstance(record, Reset) else _KIND_CLOSE, b""
 
 
 def _decode_append(body: bytes) -> Record:
@@ -240,7 +241,7 @@ def _decode_term(body: bytes) -> Record:
     return SetTerm(term, body[_TERM.size :].decode() if voted else None)
 
 
-_DECODERS: Final = {
+_DECODERS: Final[dict[int, Callable[[bytes], Record]]] = {
     _KIND_ENTRY: _decode_append,
     _KIND_TRUNCATE: lambda body: Truncate(*_ONE.unpack(body)),
     _KIND_TERM: _decode_term,

@@ -5,6 +5,7 @@ Each has its node's clock, stands still while its node is paused and is gone whe
 
 import asyncio
 import contextvars
+import random
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any
@@ -13,6 +14,12 @@ from typing_extensions import override
 
 Post = Callable[..., object]
 """``post(delay_s, call, *args)``: run on the node after true seconds, unless it is gone."""
+
+ITERATION_S_MAX = 0.0005
+"""What one turn of the loop may take."""
+TIMER_LATE_S_MAX = 0.001
+WORK_S_MAX = 0.05
+"""What work in a thread may take, for each of its two halves."""
 
 
 class NodeLoop(asyncio.AbstractEventLoop):
@@ -23,11 +30,13 @@ class NodeLoop(asyncio.AbstractEventLoop):
         post: Post,
         monotonic: Callable[[], float],
         rate: float,
+        rng: random.Random,
         on_error: Callable[[str, BaseException | None], None],
     ) -> None:
         self._post = post
         self._monotonic = monotonic
         self._rate = rate
+        self._rng = rng
         self._on_error = on_error
         self._ready: deque[asyncio.Handle] = deque()
         self._draining = False
@@ -51,7 +60,7 @@ class NodeLoop(asyncio.AbstractEventLoop):
         self._ready.append(handle)
         if not self._draining:
             self._draining = True
-            self._post(0.0, self._drain)
+            self._post(self._rng.uniform(0.0, ITERATION_S_MAX), self._drain)
         return handle
 
     call_soon_threadsafe = call_soon  # type: ignore[assignment]  # there is one thread
@@ -64,7 +73,7 @@ class NodeLoop(asyncio.AbstractEventLoop):
                 handle._run()
         if self._ready and not self._draining:
             self._draining = True
-            self._post(0.0, self._drain)
+            self._post(self._rng.uniform(0.0, ITERATION_S_MAX), self._drain)
 
     @override
     def call_at(  # type: ignore[override]  # as call_soon
@@ -75,7 +84,8 @@ class NodeLoop(asyncio.AbstractEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self._post(max(when - self._monotonic(), 0.0) / self._rate, self._fire, handle)
+        late_s = self._rng.uniform(0.0, TIMER_LATE_S_MAX)
+        self._post(max(when - self._monotonic(), 0.0) / self._rate + late_s, self._fire, handle)
         return handle
 
     @override
@@ -113,6 +123,25 @@ class NodeLoop(asyncio.AbstractEventLoop):
         self._tasks[task] = None
         task.add_done_callback(lambda done: self._tasks.pop(done, None) and None)
         return task
+
+    @override
+    def run_in_executor(  # type: ignore[override]  # one kind of executor: a later event
+        self, executor: object, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Run ``func`` somewhat later, and tell of it later still: others work in between."""
+        future = self.create_future()
+        self._post(self._rng.uniform(0.0, WORK_S_MAX), self._work, future, func, args)
+        return future
+
+    def _work(
+        self, future: asyncio.Future[Any], func: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
+        tell: Callable[[Any], None] = future.set_result
+        try:
+            result: Any = func(*args)
+        except Exception as error:
+            tell, result = future.set_exception, error
+        self._post(self._rng.uniform(0.0, WORK_S_MAX), tell, result)
 
     @override
     def call_exception_handler(self, context: dict[str, Any]) -> None:

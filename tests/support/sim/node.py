@@ -1,17 +1,19 @@
 """One node: its machine (disk, clock) outlives its processes, which come and go."""
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from tests.support.sim.disk import KilledError
 from tests.support.sim.history import Led, Loaded
 from tests.support.sim.loop import NodeLoop
-from tests.support.sim.parts import Process, boot
-from tests.support.sim.scheduler import Event, NodeClock, Scheduler
+from tests.support.sim.parts import Machine, Process
+from tests.support.sim.scheduler import Event, Scheduler
 
-STALLED_TURNS_MAX = 2_000
-"""Turns in a row, at one instant, that say there is more work at once: more is a livelock."""
+STEPS_PER_INSTANT_MAX = 20_000
+"""What one process may do without time passing: more is a livelock."""
 
 
 class Surroundings(Protocol):
@@ -31,7 +33,7 @@ class Surroundings(Protocol):
 class SimNode:
     """A machine of the cluster and, while it is up, the process on it."""
 
-    def __init__(self, world: Surroundings, machine: "Machine") -> None:
+    def __init__(self, world: Surroundings, machine: Machine) -> None:
         self.world = world
         self.machine = machine
         self.id = machine.member_id
@@ -39,51 +41,68 @@ class SimNode:
         self.rng = world.scheduler.random(f"node {self.id}")
         self.life = 0
         self.is_paused = False
-        self.dying: str | None = None
         self.process: Process | None = None
-        self._held: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
         self._loop: NodeLoop | None = None
-        self._turn: Event | None = None
-        self._turn_at = 0.0
-        self._stalled = 0
+        self._dying: str | None = None
+        self._error: Exception | None = None
+        self._held: deque[tuple[int, Callable[..., object], tuple[Any, ...]]] = deque()
+        self._instant = 0.0
+        self._steps = 0
 
     @property
     def is_up(self) -> bool:
         """Whether a process runs (paused or not)."""
         return self.process is not None
 
+    @property
+    def loop(self) -> NodeLoop:
+        """The event loop of the process that runs."""
+        assert self._loop is not None
+        return self._loop
+
     # Life
 
     def start(self) -> None:
         """Start a process on what the disk holds."""
+        if self._loop is not None:
+            return
         self.life += 1
-        self.dying = None
+        self._dying = self._error = None
+        self.machine.busy_until = 0.0
         self.machine.disk.restart()
-        loop = NodeLoop(
-            self.post, self.machine.clock.monotonic, self.machine.clock.rate, self._loop_error
-        )
-        self._loop = loop
+        clock = self.machine.clock
+        self._loop = NodeLoop(self.post, clock.monotonic, clock.rate, self.rng, self._loop_error)
         self._enter(self.life, self._boot, ())
 
     def _boot(self) -> None:
-        process = boot(self)
-        self.process = process
-        index, digest = process.position()
-        self.world.scheduler.note("start", self.id, f"life {self.life}", process.describe())
-        self.record_loaded(index, digest)
-        self.wake()
+        self.process = process = Process(self)
+        self.scheduler.note("start", self.id, f"life {self.life}", process.describe())
+        self.record_loaded()
 
     def kill(self, why: str) -> None:
         """End the process at this instant: kill -9."""
-        if self.process is not None:
-            self.scheduler.note("KILL", self.id, why, self.process.describe())
+        self.scheduler.note("KILL", self.id, why, self._state())
         self.process = None
         self.is_paused = False
         self._held.clear()
-        self.life += 1
         if self._loop is not None:
             self._loop.kill()
             self._loop = None
+
+    def _state(self) -> str:
+        if self.process is None:
+            return "which had not started"
+        try:
+            return self.process.describe()
+        except Exception as error:  # it is about to be killed because something is broken
+            return repr(error)
+
+    def failed(self, error: BaseException) -> None:
+        """The process can't go on (fail-stop)."""
+        if isinstance(error, KilledError):
+            self._dying = self._dying or str(error)
+        elif isinstance(error, Exception):
+            self._error = self._error or error
 
     def pause(self) -> None:
         """Stop the process (SIGSTOP): what happens to it meanwhile waits."""
@@ -112,90 +131,69 @@ class SimNode:
         if self.is_paused:
             self._held.append((life, call, args))
             return
+        busy_s = self.machine.busy_until - self.scheduler.now
+        if busy_s > 0:
+            self.scheduler.after(busy_s, self._enter, life, call, args)
+            return
+        self._count_step()
         before = asyncio._get_running_loop()
         asyncio._set_running_loop(self._loop)
         try:
             call(*args)
-        except self.machine.disk.deaths as death:
-            self.dying = self.dying or f"at {death}"
-        except Exception as error:  # any error that leaves the process ends it, as in the daemon
-            self.scheduler.note("ERROR", self.id, repr(error))
-            explained = self.dying is not None or self.machine.disk.is_faulty
-            self.dying = self.dying or repr(error)
-            if not explained:
-                self.world.died(self, f"{type(error).__name__}: {error}", is_mishap=True)
-                return
+        except KilledError as death:
+            self._dying = self._dying or str(death)
+        except Exception as error:
+            self._error = self._error or error
         finally:
             asyncio._set_running_loop(before)
-        if self.machine.disk.is_dead or self.dying is not None:
-            self.world.died(self, self.dying or "disk operation", is_mishap=False)
+        self._end_if_due()
+
+    def _end_if_due(self) -> None:
+        if self.machine.disk.is_dead:
+            self.world.died(self, f"at {self._dying or 'a disk operation'}", is_mishap=False)
+        elif self._error is not None:
+            why = f"{type(self._error).__name__}: {self._error}"
+            for line in traceback.format_exception(self._error)[-6:]:
+                self.scheduler.note(line.strip())
+            self.world.died(self, why, is_mishap=not self.machine.disk.is_faulty)
+
+    def _count_step(self) -> None:
+        if self.scheduler.now - self._instant > 0.001:
+            self._instant, self._steps = self.scheduler.now, 0
+        self._steps += 1
+        if self._steps > STEPS_PER_INSTANT_MAX:
+            self._error = LivelockError(f"{self._steps} steps in a millisecond")
 
     def _loop_error(self, message: str, error: BaseException | None) -> None:
-        if isinstance(error, self.machine.disk.deaths):
-            self.dying = self.dying or f"at {error}"
-        elif self.dying is None:
-            raise LoopError(f"{message}: {error!r}") from error
-
-    # Turns
-
-    def wake(self, within_s: float = 0.0005) -> None:
-        """Give the process a turn soon."""
-        self._plan(self.rng.uniform(0.0, within_s))
-
-    def _plan(self, delay_s: float) -> None:
-        at = self.scheduler.now + delay_s
-        if self._turn is not None:
-            if self._turn_at <= at:
-                return
-            self._turn.cancel()
-        self._turn_at = at
-        self._turn = self.post(delay_s, self._take_turn)
-
-    def _take_turn(self) -> None:
-        self._turn = None
-        process = self.process
-        if process is None:
-            return
-        if process.engine.turn():
-            self._stalled += 1
-            if self._stalled > STALLED_TURNS_MAX:
-                raise LoopError("turn() says for ever that there is more work at once")
-            self.wake()
-            return
-        self._stalled = 0
-        due_s = process.engine.next_due() - self.machine.clock.at(self.scheduler.now)
-        # Timers of a real loop fire late, by about a millisecond.
-        self._plan(max(due_s, 0.0) / self.machine.clock.rate + self.rng.uniform(0.0, 0.001))
+        self.failed(error or RuntimeError(message))
 
     # The network's side
 
     def link_up(self, peer: str) -> None:
-        """Tell the engine of a connection."""
+        """Tell the process of a connection."""
         self.post(0.0, self._input, "connected", peer)
 
     def link_down(self, peer: str) -> None:
-        """Tell the engine that a connection is gone."""
+        """Tell the process that a connection is gone."""
         self.post(0.0, self._input, "disconnected", peer)
 
     def refused(self, peer: str) -> None:
-        """Tell the engine that nobody listens there."""
+        """Tell the process that nobody listens there."""
         self.post(0.0, self._input, "unreachable", peer)
 
     def deliver(self, peer: str, message: dict[str, Any]) -> None:
-        """Hand a message to the engine."""
+        """Hand a message to the process."""
         self.post(0.0, self._input, "received", peer, message)
 
     def _input(self, name: str, *args: Any) -> None:
         if self.process is not None:
-            getattr(self.process.engine, name)(*args)
-            self.wake()
+            getattr(self.process.driver, name)(*args)
 
     # The clients' side
 
     def run_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on this node's loop."""
-        assert self._loop is not None
-        self._loop.create_task(coroutine)
+        self.loop.create_task(coroutine)
 
     # What the checkers hear
 
@@ -205,12 +203,14 @@ class SimNode:
         if role == "leader":
             self.machine.history.led.append(Led(self.scheduler.now, self.id, term))
 
-    def record_loaded(self, index: int, digest: str) -> None:
+    def record_loaded(self) -> None:
         """Note that a snapshot is the state now."""
-        self.machine.history.loaded.append(
-            Loaded(self.scheduler.now, self.id, self.life, index, digest)
-        )
+        if self.process is not None:
+            index, digest = self.process.position()
+            self.machine.history.loaded.append(
+                Loaded(self.scheduler.now, self.id, self.life, index, digest)
+            )
 
 
-class LoopError(Exception):
-    """The process did what no process may: a lost exception, or a livelock."""
+class LivelockError(Exception):
+    """A process is busy for ever without time passing."""

@@ -3,14 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from gorilla.consensus import shipping
 from tests.support.sim import checkers
 from tests.support.sim.faults import Nemesis
 from tests.support.sim.history import History, Kind, LogSeen, Operation, Result, Standing, Violation
 from tests.support.sim.network import Network, Weather
 from tests.support.sim.node import SimNode
-from tests.support.sim.parts import Machine, make_machines, serve
+from tests.support.sim.parts import make_machines
+from tests.support.sim.patching import replaced
 from tests.support.sim.profiles import Profile
 from tests.support.sim.scheduler import NodeClock, Scheduler
+from tests.support.sim.serving import serve
 from tests.support.sim.workload import Answer, Client, Request
 
 WALL_MS = 1_700_000_000_000
@@ -71,15 +74,9 @@ class World:
 
     def run(self) -> Outcome:
         """Run it to the end and let the checkers look at it."""
-        for node in self.nodes.values():
-            self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
-        self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
-        self.nemesis.begin()
-        for client in self.clients:
-            client.begin()
-        self.scheduler.run(self.profile.duration_s, self._is_hopeless)
-        if not self._is_hopeless():
-            self._settle()
+        size = self.profile.chunk_bytes
+        with replaced(shipping, CHUNK_BYTES=size, WINDOW_BYTES=4 * size):
+            self._run()
         violations = checkers.violations(self.history)
         for violation in violations:
             self.scheduler.note("VIOLATION", violation)
@@ -91,6 +88,17 @@ class World:
             self._counts(),
             list(self.scheduler.trace),
         )
+
+    def _run(self) -> None:
+        for node in self.nodes.values():
+            self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
+        self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
+        self.nemesis.begin()
+        for client in self.clients:
+            client.begin()
+        self.scheduler.run(self.profile.duration_s, self._is_hopeless)
+        if not self._is_hopeless():
+            self._settle()
 
     def _is_hopeless(self) -> bool:
         return bool(self.history.mishaps)
@@ -225,12 +233,9 @@ class World:
             self.reply(request, Answer(Result.DEFINITE))
             return
         self._open[request.operation.number] = request
-        node.post(0.0, serve, self, node, request)
+        node.post(0.0, serve, node, request, self.reply)
 
     def reply(self, request: Request, answer: Answer) -> None:
         """Send an answer on its way to the client."""
         self._open.pop(request.operation.number, None)
         self.scheduler.after(self.client_latency(), request.client.answered, request, answer)
-
-
-__all__ = ["Machine", "Outcome", "World"]

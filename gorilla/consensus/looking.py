@@ -1,0 +1,109 @@
+"""What a node looks like from outside: role, leader, progress."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from gorilla.consensus.codec import MemberNode
+from gorilla.consensus.compaction import Compactor
+from gorilla.consensus.election import Election
+from gorilla.consensus.following import FollowerSide
+from gorilla.consensus.journal import Journal
+from gorilla.consensus.leading import LeaderSide
+from gorilla.consensus.library import RaftCore
+from gorilla.service.ports import ConsensusView, Member, MemberProgress, Role
+
+
+class Links:
+    """Which members are connected, and when each was last heard (this node's clock, seconds)."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, float] = {}
+
+    def up(self, peer: str, now: float) -> None:
+        """Note a new connection."""
+        self.heard[peer] = now
+
+    def down(self, peer: str) -> None:
+        """Note a broken connection."""
+        self.heard.pop(peer, None)
+
+    def touch(self, peer: str, now: float) -> None:
+        """Note a message."""
+        if peer in self.heard:
+            self.heard[peer] = now
+
+    def __contains__(self, peer: str) -> bool:
+        """Return whether ``peer`` is connected."""
+        return peer in self.heard
+
+
+class Looking:
+    """Reads the parts of an engine; changes nothing."""
+
+    def __init__(  # noqa: PLR0913  it reads all parts of a node
+        self,
+        cluster_id: str,
+        core: RaftCore,
+        journal: Journal,
+        election: Election,
+        leading: LeaderSide,
+        following: FollowerSide,
+        compactor: Compactor,
+        links: Links,
+    ) -> None:
+        """Look at these."""
+        self._cluster_id = cluster_id
+        self._core = core
+        self._journal = journal
+        self._election = election
+        self._leading = leading
+        self._following = following
+        self._compactor = compactor
+        self._links = links
+
+    def role(self) -> Role:
+        """Return what the node is in its term."""
+        if self._core._isLeader():  # noqa: SLF001  the library's name
+            return Role.LEADER
+        return Role.CANDIDATE if self._core.is_candidate else Role.FOLLOWER
+
+    def known_leader(self, me: str, now: float, peers: Sequence[str]) -> str | None:
+        """Return the id of a leader believed to have its majority, None if there is none."""
+        if not self._election.leader_alive(now, peers):
+            return None
+        if self._core._isLeader():  # noqa: SLF001  the library's name
+            return me if self._leading.is_open else None
+        return self._core.leader_id
+
+    def view(
+        self,
+        me: Member,
+        roster: Mapping[str, Member],
+        node_of: Callable[[str], MemberNode],
+        now: float,
+    ) -> ConsensusView:
+        """Look at everything at once."""
+        core = self._core
+        leader = self.known_leader(me.id, now, list(roster))
+        return ConsensusView(
+            cluster_id=self._cluster_id,
+            me=me,
+            role=self.role(),
+            term=core.raftCurrentTerm,
+            leader=me if leader == me.id else leader and node_of(leader).member,
+            commit_index=core.raftCommitIndex,
+            applied_index=core.raftLastApplied,
+            last_index=self._journal.last_index,
+            snapshot_index=self._compactor.snapshot_index,
+            caught_up=self._leading.is_open or self._following.caught_up,
+            progress=tuple(self._progress(member, now) for member in roster.values()),
+        )
+
+    def _progress(self, member: Member, now: float) -> MemberProgress:
+        heard = self._links.heard.get(member.id)
+        leads = self._core._isLeader()  # noqa: SLF001  the library's name
+        return MemberProgress(
+            member=member,
+            connected=heard is not None,
+            match_index=self._core.match_index(member.id) if leads else None,
+            heard_s=None if heard is None else now - heard,
+        )

@@ -1,0 +1,197 @@
+"""Where the real parts are put together: the one module that knows their constructors."""
+
+import contextvars
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
+
+from gorilla.consensus.driver import Driver
+from gorilla.consensus.engine import Engine, EngineSettings
+from gorilla.consensus.journal import Journal
+from gorilla.consensus.ports import Message, Wire
+from gorilla.consensus.snapshots import SnapshotStore
+from gorilla.domain.commands import Acquire, Command, Renew
+from gorilla.domain.outcomes import Outcome
+from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.ports import Member, Role
+from gorilla.service.proposals import Proposals
+from gorilla.service.replica import LockReplica
+from tests.support.sim.disk import MachineDisk
+from tests.support.sim.history import Applied, History, Operation
+from tests.support.sim.scheduler import NodeClock
+
+if TYPE_CHECKING:
+    from tests.support.sim.node import SimNode
+    from tests.support.sim.world import World
+
+CLUSTER_ID = "simulated-cluster"
+DEADLINE_S = 1.5
+"""How long a node works on one request."""
+
+
+class Machine:
+    """What stays when a process ends: disk, clock, identity."""
+
+    def __init__(self, world: "World", number: int, members: list[Member]) -> None:
+        self.member_id = members[number].id
+        self.members = members
+        self.profile = world.profile
+        self.history: History = world.history
+        self.clock: NodeClock = world.make_clock()
+        self.busy_until = 0.0
+        self._scheduler = world.scheduler
+        self.disk = MachineDisk(world.scheduler.random(f"disk {number}"), self._spend)
+        self.secrets = world.scheduler.random(f"secrets {number}")
+
+    def _spend(self, seconds: float) -> None:
+        self.busy_until = max(self.busy_until, self._scheduler.now) + seconds
+
+
+def make_machines(world: "World") -> list[Machine]:
+    """Return the machines of a cluster, all disks empty."""
+    members = []
+    for number in range(world.profile.nodes):
+        id_ = hashlib.sha256(f"{world.seed}/{number}".encode()).hexdigest()[:8]
+        members.append(
+            Member(id=f"n{number}-{id_}", name=f"n{number}", peer=f"n{number}:1", http=f"n{number}:2")
+        )
+    return [Machine(world, number, members) for number in range(len(members))]
+
+
+class _Wire(Wire):
+    """Messages of a turn leave when it flushes."""
+
+    def __init__(self, node: "SimNode") -> None:
+        self._node = node
+
+    @override
+    def send(self, peer: str, message: Message) -> None:
+        if not self._node.machine.disk.is_dead:
+            self._node.world.sends(self._node.id, peer, message)
+
+    @override
+    def flush(self) -> None:
+        pass
+
+
+asking: contextvars.ContextVar[Operation] = contextvars.ContextVar("operation")
+"""The operation that the running task serves."""
+
+
+class _ObservedProposals(Proposals):
+    """The real ones; notes which secrets an operation's commands carry."""
+
+    @override
+    async def submit(self, command: Command, deadline_s: float) -> Outcome:
+        operation = asking.get()
+        if isinstance(command, Acquire):
+            operation.marks += (command.secret,)
+        elif isinstance(command, Renew):
+            operation.marks += (command.new_secret,)
+        return await super().submit(command, deadline_s)
+
+
+class _ObservedReplica(LockReplica):
+    """The real one; tells when a snapshot became the state."""
+
+    on_load: Callable[[], None] | None = None
+
+    @override
+    def load(self, index: int, chunks: Iterator[bytes]) -> None:
+        super().load(index, chunks)
+        if self.on_load is not None:
+            self.on_load()
+
+
+class Process:
+    """One life of a node."""
+
+    def __init__(self, node: "SimNode") -> None:
+        machine, profile = node.machine, node.machine.profile
+        loop = node.loop
+        self._node = node
+        origin = f"{node.id}/{node.life}"
+        self.replica = _ObservedReplica(
+            machine.clock,
+            lambda number, outcome: self.proposals.resolve(number, outcome),
+            lambda offer: self.proposals.refused(offer),
+            origin,
+        )
+        self.journal = Journal.open(
+            machine.disk.files,
+            node=node.id,
+            retain_entries=profile.retain,
+            retain_bytes=1 << 30,
+            segment_bytes=profile.rotate_bytes,
+        )
+        self.snapshots = SnapshotStore(machine.disk.files)
+        self.engine = Engine(
+            me=node.id,
+            members=machine.members,
+            cluster_id=CLUSTER_ID,
+            settings=EngineSettings(compact_entries=profile.compact_after),
+            replica=self.replica,
+            journal=self.journal,
+            snapshots=self.snapshots,
+            wire=_Wire(node),
+            monotonic=machine.clock.monotonic,
+            random=node.rng,
+            offload=lambda work, done: self.driver.offload(work, done),
+        )
+        self.engine.on_apply = self._applied
+        self.engine.on_role = lambda role, term: node.record_role(str(role), term)
+        self.driver = Driver(
+            self.engine, on_change=lambda: self.proposals.poke(), on_failure=node.failed
+        )
+        self.proposals = _ObservedProposals(self.driver, loop, origin)
+        self.locks = LockService(
+            self.proposals,
+            self.driver,
+            self.replica,
+            loop,
+            LockSettings(request_deadline_s=DEADLINE_S),
+            lambda: f"{machine.secrets.getrandbits(128):032x}",
+        )
+        self.replica.on_load = node.record_loaded
+        self.driver.start()
+
+    def _applied(self, index: int, term: int, payload: bytes) -> None:
+        node = self._node
+        node.machine.history.applied.append(
+            Applied(
+                node.scheduler.now, node.id, node.life, index, term, payload, self._digest()
+            )
+        )
+
+    def _digest(self) -> str:
+        return f"{self.replica.table.digest()[:16]} {self.replica.table.chain.hex()[:16]}"
+
+    # What the world asks
+
+    def position(self) -> tuple[int, str]:
+        """Return the applied index (of entries of ours) and the digest of the state there."""
+        return self.replica.applied_index, self._digest()
+
+    def is_leader(self) -> bool:
+        """Whether it thinks it leads."""
+        return self.engine.role is Role.LEADER
+
+    def log_entries(self) -> dict[int, tuple[int, int]]:
+        """Return its log: by index, the term and a checksum of the command."""
+        return {index: (term, hash_of(command)) for command, index, term in self.journal[:]}
+
+    def describe(self) -> str:
+        """Return its state in a few words."""
+        view = self.engine.view()
+        return (
+            f"{view.role} term {view.term} log {self.journal.first_index}-{view.last_index}"
+            f" commit {view.commit_index} applied {view.applied_index}"
+            f" snapshot {view.snapshot_index}"
+        )
+
+
+def hash_of(command: bytes) -> int:
+    """Return a number that stands for a command, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(command, digest_size=6).digest(), "big")

@@ -1,0 +1,432 @@
+"""The lock table against a small model of its own, a twin, and a replica that keeps restarting.
+
+Planted by hand in a copy of the table, each of these makes this test fail:
+
+1.  expiry looks at ``expires_at_ms < now_ms`` instead of ``<=``;
+2.  leases of one deadline end in another order than they were granted;
+3.  expiry runs after the commands of the entry instead of before;
+4.  time goes back when a stamp does;
+5.  a holder's second acquire is a new grant (another fencing token);
+6.  a holder's second acquire shortens its lease;
+7.  a renewal keeps the old secret;
+8.  a renewal with exactly the remaining time ends a rounding earlier;
+9.  a renewal of a restored lease leaves it marked as restored;
+10. release doesn't look at the secret;
+11. a repeated command is applied again;
+12. a repeated grant is answered from the present table instead of from memory;
+13. a number that was confirmed is applied again;
+14. an unknown origin is let in although its batch doesn't open it;
+15. the origin dropped at the bound is the newest instead of the longest idle;
+16. a snapshot forgets the outcomes, the order of origins, or the order of remembered tokens;
+17. the freed lock's largest fencing token is not moved to the newest place;
+18. freezing shares the outcomes of an origin with the table that moves on;
+19. the hold-off after a restore also refuses a holder's second acquire;
+20. a removed name stays in the ordered index.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from gorilla.domain.commands import Acquire, Batch, Command, Entry, Release, Renew
+from gorilla.domain.events import Event
+from gorilla.domain.limits import FENCING_EPOCH, TTL_MS_MAX, Bounds
+from gorilla.domain.outcomes import (
+    Forgotten,
+    Full,
+    Granted,
+    Held,
+    Lease,
+    NotFound,
+    NotHolder,
+    Outcome,
+    Recovering,
+    Released,
+    Renewed,
+    TtlTooShort,
+)
+from gorilla.domain.restoring import restored
+from gorilla.domain.snapshot_format import FrozenTable
+from gorilla.domain.table import LockTable
+from tests.support.domain import entry, over_the_wire, reloaded
+
+BOUNDS = Bounds(
+    locks=4,
+    remembered_fencing_tokens=2,
+    origins=2,
+    outcomes_per_origin=4,
+    origin_idle_ms=5_000,
+)
+LOCKS = ["a", "a/b", "a/c", "b", "é", "z"]
+HOLDERS = ["ann", "bob", "cay"]
+ORIGINS = ["n1", "n2", "n3"]
+SECRETS = ["s0", "s1", "s2", "s3"]
+TTLS_MS = [1, 2, 999, 1_000, 1_001, 3_000, 10_000]
+
+Happened = tuple[str, str, str, int]
+"""Kind of event, lock, holder, fencing token."""
+
+
+def kept_ms(ttl_ms: int) -> int:
+    """Return how long a promise of ``ttl_ms`` is kept: a thousandth longer, rounded up."""
+    return ttl_ms + (ttl_ms + 999) // 1_000
+
+
+def shown_ms(left_ms: int) -> int:
+    """Return the longest promise that ``left_ms`` can keep, by trying."""
+    promise_ms = left_ms
+    while promise_ms > 0 and kept_ms(promise_ms) > left_ms:
+        promise_ms -= 1
+    return promise_ms
+
+
+@dataclass
+class ModelOrigin:
+    confirmed: int
+    used_ms: int
+    answers: dict[int, Outcome] = field(default_factory=dict)
+
+
+@dataclass
+class Model:
+    """What the rules say, as plainly as possible: every question looks at everything."""
+
+    now_ms: int = 0
+    wall_ms: int = 0
+    counter: int = 0
+    hold_until_ms: int = 0
+    held: list[Lease] = field(default_factory=list)
+    freed: list[tuple[str, int]] = field(default_factory=list)
+    origins: dict[str, ModelOrigin] = field(default_factory=dict)
+    happened: list[Happened] = field(default_factory=list)
+
+    def apply(self, of: Entry) -> list[tuple[str, int, Outcome]]:
+        self.happened = []
+        self.now_ms = max(self.now_ms, of.stamp.now_ms)
+        self.wall_ms = of.stamp.wall_ms
+        due = [lease for lease in self.held if lease.expires_at_ms <= self.now_ms]
+        for lease in sorted(due, key=lambda each: (each.expires_at_ms, each.fencing_token)):
+            self.end(lease, "Expired")
+        for name in list(self.origins):
+            if self.now_ms - self.origins[name].used_ms > BOUNDS.origin_idle_ms:
+                del self.origins[name]
+        return [answer for batch in of.batches for answer in self.answers(batch)]
+
+    def answers(self, batch: Batch) -> Iterable[tuple[str, int, Outcome]]:
+        origin = self.enter(batch)
+        if origin is None:
+            return [(batch.origin, number, Forgotten()) for number, _ in batch.commands]
+        given = []
+        for number, command in batch.commands:
+            if number <= origin.confirmed:
+                continue
+            if number not in origin.answers:
+                if len(origin.answers) == BOUNDS.outcomes_per_origin:
+                    given.append((batch.origin, number, Forgotten()))
+                    continue
+                origin.answers[number] = self.execute(command)
+            given.append((batch.origin, number, origin.answers[number]))
+        return given
+
+    def enter(self, batch: Batch) -> ModelOrigin | None:
+        origin = self.origins.pop(batch.origin, None)
+        if origin is None:
+            if not batch.opens:
+                return None
+            origin = ModelOrigin(batch.confirmed, self.now_ms)
+            if len(self.origins) == BOUNDS.origins:
+                del self.origins[next(iter(self.origins))]
+        self.origins[batch.origin] = origin
+        origin.used_ms = self.now_ms
+        origin.confirmed = max(origin.confirmed, batch.confirmed)
+        for number in list(origin.answers):
+            if number <= origin.confirmed:
+                del origin.answers[number]
+        return origin
+
+    def execute(self, command: Command) -> Outcome:
+        if isinstance(command, Acquire):
+            return self.acquire(command)
+        proven = [
+            lease
+            for lease in self.held
+            if (lease.lock, lease.secret) == (command.lock, command.secret)
+        ]
+        if not proven:
+            return NotFound()
+        if isinstance(command, Release):
+            self.end(proven[0], "ReleasedEvent")
+            return Released(proven[0].fencing_token)
+        return self.renew(proven[0], command)
+
+    def acquire(self, command: Acquire) -> Outcome:
+        others = [lease for lease in self.held if lease.lock == command.lock]
+        if not others:
+            return self.grant(command)
+        lease = others[0]
+        if lease.holder != command.holder:
+            return Held(
+                lease.holder, lease.fencing_token, lease.expires_wall_ms, self.remaining(lease)
+            )
+        if self.now_ms + kept_ms(command.ttl_ms) > lease.expires_at_ms:
+            lease = self.extend(lease, lease.secret, command.ttl_ms, lease.restored)
+        return Granted(lease, self.remaining(lease), False)
+
+    def grant(self, command: Acquire) -> Outcome:
+        if self.now_ms < self.hold_until_ms:
+            return Recovering(self.hold_until_ms - self.now_ms)
+        if len(self.held) == BOUNDS.locks:
+            return Full("locks_max")
+        self.counter += 1
+        lease = Lease(
+            lock=command.lock,
+            holder=command.holder,
+            secret=command.secret,
+            fencing_token=self.counter,
+            ttl_ms=command.ttl_ms,
+            expires_at_ms=self.now_ms + kept_ms(command.ttl_ms),
+            metadata=command.metadata,
+            created_wall_ms=self.wall_ms,
+            updated_wall_ms=self.wall_ms,
+            expires_wall_ms=self.wall_ms + command.ttl_ms,
+        )
+        self.held.append(lease)
+        self.freed = [(lock, token) for lock, token in self.freed if lock != command.lock]
+        self.note("Acquired", lease)
+        return Granted(lease, command.ttl_ms, True)
+
+    def renew(self, lease: Lease, command: Renew) -> Outcome:
+        if command.holder not in (None, lease.holder):
+            return NotHolder(lease.holder)
+        if command.ttl_ms < self.remaining(lease):
+            return TtlTooShort(self.remaining(lease))
+        lease = self.extend(lease, command.new_secret, command.ttl_ms, False)
+        return Renewed(lease, self.remaining(lease))
+
+    def extend(self, old: Lease, secret: str, ttl_ms: int, restored: bool) -> Lease:
+        lease = Lease(
+            lock=old.lock,
+            holder=old.holder,
+            secret=secret,
+            fencing_token=old.fencing_token,
+            ttl_ms=ttl_ms,
+            expires_at_ms=max(old.expires_at_ms, self.now_ms + kept_ms(ttl_ms)),
+            metadata=old.metadata,
+            created_wall_ms=old.created_wall_ms,
+            updated_wall_ms=self.wall_ms,
+            expires_wall_ms=self.wall_ms + ttl_ms,
+            restored=restored,
+        )
+        self.held[self.held.index(old)] = lease
+        self.note("Extended", lease)
+        return lease
+
+    def end(self, lease: Lease, kind: str) -> None:
+        self.held.remove(lease)
+        self.freed.append((lease.lock, lease.fencing_token))
+        self.freed = self.freed[-BOUNDS.remembered_fencing_tokens :]
+        self.note(kind, lease)
+
+    def note(self, kind: str, lease: Lease) -> None:
+        self.happened.append((kind, lease.lock, lease.holder, lease.fencing_token))
+
+    def remaining(self, lease: Lease) -> int:
+        return shown_ms(lease.expires_at_ms - self.now_ms)
+
+    def restore(self, floor: int, hold_ms: int) -> None:
+        wall_ms = self.wall_ms
+        self.counter = (max(self.counter, floor) // FENCING_EPOCH + 1) * FENCING_EPOCH
+        self.hold_until_ms = self.now_ms + hold_ms
+        self.origins = {}
+        self.held = [
+            Lease(
+                lock=lease.lock,
+                holder=lease.holder,
+                secret=lease.secret,
+                fencing_token=lease.fencing_token,
+                ttl_ms=lease.ttl_ms,
+                expires_at_ms=self.now_ms + kept_ms(lease.ttl_ms),
+                metadata=lease.metadata,
+                created_wall_ms=lease.created_wall_ms,
+                updated_wall_ms=lease.updated_wall_ms,
+                expires_wall_ms=wall_ms + lease.ttl_ms,
+                restored=True,
+            )
+            for lease in self.held
+        ]
+
+
+def described(events: Iterable[Event]) -> list[Happened]:
+    return [(type(e).__name__, e.lock, e.holder, e.fencing_token) for e in events]
+
+
+@st.composite
+def batches(draw: st.DrawFn, held: list[Lease], used: dict[str, int]) -> Batch:
+    """Draw a batch: often about leases that are held, often with numbers used before."""
+    lock_and_secret = st.tuples(st.sampled_from(LOCKS), st.sampled_from(SECRETS))
+    if held:
+        live = st.sampled_from([(lease.lock, lease.secret) for lease in held])
+        lock_and_secret = st.one_of(live, live, lock_and_secret)
+    commands: list[tuple[int, Command]] = []
+    origin = draw(st.sampled_from(ORIGINS))
+    highest = used.get(origin, 0)
+    for _ in range(draw(st.integers(0, 3))):
+        number = draw(st.integers(max(1, highest - 3), highest + 2))
+        highest = max(highest, number)
+        kind = draw(st.sampled_from(["acquire", "acquire", "release", "renew"]))
+        ttl_ms = draw(st.sampled_from(TTLS_MS))
+        lock, secret = draw(lock_and_secret)
+        if kind == "acquire":
+            holder, new = draw(st.sampled_from(HOLDERS)), draw(st.sampled_from(SECRETS))
+            commands.append((number, Acquire(lock, holder, ttl_ms, new, b"[%d]" % number)))
+        elif kind == "release":
+            commands.append((number, Release(lock, secret)))
+        else:
+            claimed = draw(st.sampled_from([None, None, *HOLDERS]))
+            fresh = draw(st.sampled_from(SECRETS))
+            exact = [lease.ttl_ms for lease in held if lease.lock == lock]
+            ttl_ms = draw(st.sampled_from([ttl_ms, *exact]))
+            commands.append((number, Renew(lock, secret, fresh, ttl_ms, claimed)))
+    used[origin] = highest
+    confirmed = draw(st.sampled_from([0, max(0, highest - 4), max(0, highest - 1), highest]))
+    return Batch(origin, confirmed, draw(st.sampled_from([True, True, False])), tuple(commands))
+
+
+class Replicas(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.table = LockTable(bounds=BOUNDS)
+        self.twin = LockTable(bounds=BOUNDS)
+        self.restarting = LockTable(bounds=BOUNDS)
+        self.used: dict[str, int] = {}
+        self.event_numbers = [0]
+        self.last: Entry | None = None
+        self.frozen: tuple[FrozenTable, str] | None = None
+
+    @initialize(held=st.integers(0, 3))
+    def some_are_held(self, held: int) -> None:
+        commands = [
+            (i + 1, Acquire(LOCKS[i], HOLDERS[i], 1_000 * (i + 1), SECRETS[i])) for i in range(held)
+        ]
+        self.used["n1"] = held
+        self.apply(entry(10, Batch("n1", 0, True, tuple(commands))))
+
+    @rule(data=st.data(), passed_ms=st.sampled_from([0, 0, 1, 2, 500, 1_000, 3_000, 6_000]))
+    def commands(self, data: st.DataObject, passed_ms: int) -> None:
+        drawn = data.draw(st.lists(batches(self.model.held, self.used), max_size=3))
+        self.apply(entry(self.model.now_ms + passed_ms, *drawn))
+
+    @rule(data=st.data())
+    @precondition(lambda self: self.model.held)
+    def just_about_when_a_lease_ends(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.model.held))
+        at_ms = lease.expires_at_ms + data.draw(st.integers(-2, 1))
+        drawn = data.draw(batches(self.model.held, self.used))
+        self.apply(entry(at_ms, drawn))
+
+    @rule(data=st.data(), back_ms=st.integers(1, 5_000))
+    def a_stamp_of_an_older_term(self, data: st.DataObject, back_ms: int) -> None:
+        drawn = data.draw(batches(self.model.held, self.used))
+        self.apply(entry(self.model.now_ms - back_ms, drawn, term=0))
+
+    @rule(later_ms=st.sampled_from([0, 1, 1_000, 4_999, 5_001]))
+    @precondition(lambda self: self.last is not None)
+    def the_last_entry_comes_once_more(self, later_ms: int) -> None:
+        assert self.last is not None
+        self.apply(entry(self.model.now_ms + later_ms, *self.last.batches))
+
+    @rule()
+    def one_replica_restarts_from_a_snapshot(self) -> None:
+        self.restarting = reloaded(self.restarting)
+
+    @rule()
+    def one_replica_installs_the_snapshot_of_another(self) -> None:
+        self.restarting = reloaded(self.table)
+
+    @rule()
+    def a_snapshot_begins(self) -> None:
+        frozen = self.table.freeze()
+        self.frozen = (frozen, frozen.digest())
+
+    @rule(prefix=st.sampled_from(["", "a", "a/", "é", "x"]), data=st.data())
+    def somebody_lists(self, prefix: str, data: st.DataObject) -> None:
+        after = data.draw(st.sampled_from(["", *LOCKS]))
+        holder = data.draw(st.sampled_from([None, *HOLDERS]))
+        limit = data.draw(st.integers(0, 4))
+
+        listed = self.table.leases(prefix, holder, after, limit)
+
+        matching = [
+            lease
+            for lease in sorted(self.model.held, key=lambda each: each.lock)
+            if lease.lock.startswith(prefix) and lease.lock > after
+        ]
+        assert listed == [each for each in matching if holder in (None, each.holder)][:limit]
+
+    @rule(floor=st.sampled_from([0, 5, FENCING_EPOCH]), hold_ms=st.sampled_from([0, 1_500]))
+    @precondition(lambda self: self.model.counter < 20 * FENCING_EPOCH and self.model.now_ms)
+    def the_cluster_is_restored(self, floor: int, hold_ms: int) -> None:
+        before = self.table.digest()
+        after = restored(self.table, floor, hold_ms)
+        assert self.table.digest() == before
+        self.table, self.twin = after, restored(self.twin, floor, hold_ms)
+        self.restarting = restored(self.restarting, floor, hold_ms)
+        self.event_numbers.append(self.table.event_counter)
+        self.model.restore(floor, hold_ms)
+
+    def apply(self, of: Entry) -> None:
+        self.last = of
+        expected = self.model.apply(of)
+
+        applied = self.table.apply(of)
+
+        assert applied.outcomes == expected
+        assert described(applied.events) == self.model.happened
+        for event in applied.events:
+            assert event.number == self.event_numbers[-1] + 1
+            self.event_numbers.append(event.number)
+        assert self.twin.apply(over_the_wire(of)) == applied
+        assert self.restarting.apply(of) == applied
+
+    @invariant()
+    def replicas_are_equal(self) -> None:
+        digest = self.table.digest()
+        assert self.twin.digest() == digest
+        assert self.restarting.digest() == digest
+
+    @invariant()
+    def the_table_is_as_the_model_says(self) -> None:
+        model, table = self.model, self.table
+        assert table.now_ms == model.now_ms
+        assert table.fencing_counter == model.counter
+        assert table.held == len(model.held)
+        assert table.next_expiry_ms() == min((x.expires_at_ms for x in model.held), default=None)
+        for lock in LOCKS:
+            held = [lease for lease in model.held if lease.lock == lock]
+            assert table.lease(lock) == (held[0] if held else None)
+            tokens = dict(model.freed) | {lease.lock: lease.fencing_token for lease in held}
+            assert table.largest_fencing_token(lock) == tokens.get(lock)
+            for secret in SECRETS:
+                proven = held[0] if held and held[0].secret == secret else None
+                assert table.find(lock, secret) == proven
+        for origin in ORIGINS:
+            known = model.origins.get(origin)
+            assert table.unconfirmed(origin) == (0 if known is None else len(known.answers))
+
+    @invariant()
+    def what_was_frozen_stays(self) -> None:
+        if self.frozen is not None:
+            assert self.frozen[0].digest() == self.frozen[1]
+
+
+Replicas.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestReplicas = Replicas.TestCase

@@ -1,0 +1,110 @@
+"""What Gorilla relies on inside PySyncObj: a new version must fail here before anything else."""
+
+import hashlib
+import inspect
+import re
+from importlib import metadata, resources
+from pathlib import Path
+
+import pytest
+from pysyncobj import SyncObj, syncobj
+
+from gorilla.consensus import library
+from gorilla.consensus.codec import (
+    LogCodec,
+    MemberNode,
+    RosterChange,
+    UnreadableEntryError,
+    check_command,
+    roster_change,
+)
+from gorilla.service.ports import Member
+
+SOURCE = Path(library.__file__).read_text()
+
+
+def test_the_installed_library_is_the_audited_one():
+    library.check_library()
+    assert metadata.version("pysyncobj") == library.AUDITED_VERSION
+
+
+def test_another_version_of_the_library_is_refused(monkeypatch):
+    monkeypatch.setattr(library, "AUDITED_VERSION", "0.3.18")
+    with pytest.raises(library.LibraryMismatchError, match=re.escape("pip install pysyncobj==")):
+        library.check_library()
+
+
+def test_a_changed_file_of_the_library_is_refused(monkeypatch):
+    monkeypatch.setitem(library.AUDITED_SHA256, "syncobj.py", hashlib.sha256(b"").hexdigest())
+    with pytest.raises(library.LibraryMismatchError, match=re.escape("syncobj.py")):
+        library.check_library()
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"_SyncObj(__\w+)", SOURCE))))
+def test_every_private_name_that_is_used_exists_in_the_library(name):
+    text = resources.files("pysyncobj").joinpath("syncobj.py").read_text()
+    assert f"self.{name}" in text or f"def {name}(" in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["createJournal", "Serializer", "createPoller", "monotonicTime", "pickle"],
+)
+def test_every_seam_of_the_module_is_replaced_by_ours(name):
+    assert getattr(syncobj, name).__module__ != f"pysyncobj.{name}"
+    assert "pysyncobj" not in getattr(getattr(syncobj, name), "__module__", "")
+
+
+def test_there_is_exactly_one_replicated_method():  # H20
+    replicated = {
+        attribute.origName
+        for _, attribute in inspect.getmembers(library.RaftCore)
+        if getattr(attribute, "replicated", False)
+    }
+    assert replicated == {"commit"}
+
+
+def test_overridden_methods_keep_the_signatures_of_the_library():
+    for name in ("_SyncObj__generateRaftTimeout", "_SyncObj__changeCluster", "_applyCommand"):
+        ours = inspect.signature(getattr(library.RaftCore, name))
+        theirs = inspect.signature(getattr(SyncObj, name))
+        assert list(ours.parameters) == list(theirs.parameters)
+
+
+MEMBER = Member(id="ab" * 16, name="n4", peer="h:1", http="h:2")
+
+
+def test_a_call_of_the_replicated_method_travels_as_plain_bytes():
+    data = LogCodec.dumps((0, (b"payload",)))
+    assert LogCodec.loads(data) == (0, (b"payload",))
+    assert b"payload" in data
+
+
+def test_a_membership_change_round_trips_with_the_member():
+    data = LogCodec.dumps(["add", MEMBER.id, MemberNode(MEMBER)])
+    kind, member_id, node = LogCodec.loads(data)
+    assert (kind, member_id, node.member) == ("add", MEMBER.id, MEMBER)
+    assert roster_change(b"\x02" + data) == RosterChange(1, "add", MEMBER)
+
+
+@pytest.mark.parametrize("value", [7, {"a": 1}, (1, (b"x",)), ["add", "x"], (0, ("text",))])
+def test_nothing_else_goes_into_the_log(value):
+    with pytest.raises(UnreadableEntryError):
+        LogCodec.dumps(value)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x02.", b"Rxx", b"cos\nsystem\n(S'true'\ntR."])
+def test_nothing_is_ever_unpickled(data):  # H31, H50
+    with pytest.raises(UnreadableEntryError):
+        LogCodec.loads(data)
+
+
+@pytest.mark.parametrize("command", [b"", b"\x03v", b"\x04", b"\xff"])
+def test_a_log_command_of_an_unknown_type_is_refused(command):  # H19
+    with pytest.raises(UnreadableEntryError):
+        check_command(command)
+
+
+def test_member_nodes_hash_alike_in_every_process():
+    assert hash(MemberNode(MEMBER)) == 7017278244565180770
+    assert MemberNode(MEMBER) == MemberNode(MEMBER)

@@ -1,0 +1,119 @@
+"""Read rounds, the leader's queue of batches, and the roster out of the log."""
+
+from gorilla.consensus.codec import LogCodec, MemberNode
+from gorilla.consensus.offers import ENTRY_BATCH_BYTES, QUEUE_BYTES_MAX, Offer, OfferQueue
+from gorilla.consensus.reads import RESEND_S, LeaderRounds, PendingReads
+from gorilla.consensus.roster import (
+    change_in_flight,
+    decode_members,
+    encode_members,
+    roster_after,
+)
+from gorilla.service.ports import Member, ReadPoint
+
+
+def member(name):
+    return Member(id=name * 8, name=name, peer=f"{name}:1", http=f"{name}:2")
+
+
+A, B, C, D = (member(name) for name in "abcd")
+
+
+def change(kind, who, index, term=1):
+    return (b"\x02" + LogCodec.dumps([kind, who.id, MemberNode(who)]), index, term)
+
+
+def plain(index, term=1):
+    return (b"\x00" + LogCodec.dumps((0, (b"x",))), index, term)
+
+
+def test_the_newest_roster_of_the_log_counts_committed_or_not():  # H13
+    entries = [plain(2), change("add", D, 3), plain(4), change("rem", A, 5)]
+    assert roster_after([A, B, C], entries, since=1) == (B, C, D)
+
+
+def test_a_snapshot_carries_the_roster_as_of_its_index():  # H14
+    entries = [change("add", D, 3), change("rem", A, 5)]
+    assert roster_after([A, B, C], entries, since=1, until=4) == (A, B, C, D)
+    assert roster_after([A, B, C, D], entries, since=3) == (B, C, D)
+
+
+def test_a_membership_change_is_in_flight_until_it_is_committed():  # H12
+    entries = [plain(2), change("add", D, 3)]
+    assert change_in_flight(entries, committed=2)
+    assert not change_in_flight(entries, committed=3)
+
+
+def test_a_roster_round_trips():
+    assert decode_members(encode_members([C, A, B])) == (A, B, C)
+
+
+def test_a_read_is_confirmed_by_a_majority_that_answered_a_later_append():  # H24
+    points, rounds = [], LeaderRounds()
+    rounds.ask(points.append)
+    rounds.open(term=4, sent=10, index=7)
+
+    rounds.acked("b", term=4, echo=10)
+    rounds.acked("b", term=3, echo=99)
+    rounds.close(3, lambda: 50)
+    assert points == []
+
+    rounds.acked("b", term=4, echo=11)
+    rounds.close(3, lambda: 50)
+    assert points == [ReadPoint(7, 50)]
+
+
+def test_a_read_of_a_leader_that_lost_its_office_is_not_confirmed():
+    points, rounds = [], LeaderRounds()
+    rounds.ask(points.append)
+    rounds.open(term=4, sent=10, index=7)
+    rounds.ask(points.append)
+    rounds.abandon()
+    assert points == [None, None]
+
+
+def test_a_confirmed_read_waits_until_its_index_is_applied_here():
+    points, reads = [], PendingReads(5)
+    reads.add(points.append, deadline=9.0)
+    reads.answered(reads.take(1.0), ReadPoint(7, 50))
+    reads.resolve(6)
+    assert points == []
+    reads.resolve(7)
+    assert points == [ReadPoint(7, 50)]
+    assert not reads.any
+
+
+def test_a_read_that_gets_no_answer_is_sent_again_and_given_up_at_its_deadline():
+    points, reads = [], PendingReads(5)
+    reads.add(points.append, deadline=2.0)
+    first = reads.take(1.0)
+    reads.put_back(1.0 + RESEND_S / 2, everything=False)
+    assert not reads.unsent
+    reads.put_back(1.1 + RESEND_S, everything=False)
+    assert reads.unsent
+    reads.answered(first, ReadPoint(1, 1))
+    assert points == []
+    reads.expire(2.0)
+    assert points == [None]
+    assert not reads.any
+
+
+def test_batches_leave_the_queue_in_order_and_within_the_size_of_an_entry():
+    queue = OfferQueue()
+    batches = [bytes([i]) * (ENTRY_BATCH_BYTES // 3) for i in range(4)]
+    assert all(queue.put(Offer(None, i, batch)) for i, batch in enumerate(batches))
+    assert queue.take() == batches[:3]
+    assert queue.take() == batches[3:]
+    assert queue.take() == []
+
+
+def test_a_full_queue_and_an_oversized_batch_are_refused():
+    queue = OfferQueue()
+    assert not queue.put(Offer(None, 1, b"x" * (ENTRY_BATCH_BYTES + 1)))
+    batch = b"x" * ENTRY_BATCH_BYTES
+    taken = 0
+    while queue.put(Offer("b", taken, batch)):
+        taken += 1
+    assert taken == QUEUE_BYTES_MAX // ENTRY_BATCH_BYTES
+    assert len(queue.clear()) == taken
+    assert queue.put(Offer("b", 0, batch))

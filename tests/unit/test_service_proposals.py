@@ -1,0 +1,619 @@
+"""Proposals against an honest in-memory consensus, on virtual time."""
+
+import asyncio
+
+import pytest
+
+from gorilla.domain.commands import Acquire, Batch, Release
+from gorilla.domain.limits import ORIGIN_IDLE_MS_MAX, OUTCOMES_PER_ORIGIN_MAX, Bounds
+from gorilla.domain.outcomes import Granted, Held, NotFound, Outcome, Released
+from gorilla.domain.table import LockTable
+from gorilla.service.errors import (
+    DrainingError,
+    GorillaError,
+    NoLeaderError,
+    OutcomeUnknownError,
+    OverloadedError,
+)
+from gorilla.service.pending import ProposalLimits
+from gorilla.service.proposals import BATCH_BYTES_MAX
+from tests.support.service import Fate, Node, member, on_virtual_time, turns
+
+
+def acquire(lock: str, holder: str = "ann", metadata: bytes = b"[]") -> Acquire:
+    return Acquire(lock, holder, 3_600_000, f"secret-{lock}-{holder}", metadata)
+
+
+def submit(node: Node, command: Acquire | Release, within_s: float = 5.0) -> asyncio.Task[Outcome]:
+    return asyncio.ensure_future(node.proposals.submit(command, node.loop.time() + within_s))
+
+
+def applied(node: Node) -> list[int]:
+    """Return the fencing tokens of every new grant: one for each command that had an effect."""
+    return list(range(1, node.replica.table.fencing_counter + 1))
+
+
+@on_virtual_time
+async def test_a_command_is_applied_and_its_outcome_comes_back():
+    node = Node()
+
+    outcome = await submit(node, acquire("db"))
+
+    assert isinstance(outcome, Granted)
+    assert outcome.lease.lock == "db"
+    assert node.proposals.pending == 0
+
+
+@on_virtual_time
+async def test_commands_of_one_turn_travel_in_one_batch_numbered_in_order():
+    node = Node()
+
+    outcomes = await asyncio.gather(*(submit(node, acquire(f"lock-{n}")) for n in range(5)))
+
+    assert all(isinstance(outcome, Granted) for outcome in outcomes)
+    assert [[number for number, _ in batch.commands] for batch in node.consensus.offered] == [
+        [1, 2, 3, 4, 5]
+    ]
+
+
+@on_virtual_time
+async def test_a_batch_confirms_every_number_resolved_before_it():
+    node = Node()
+    await submit(node, acquire("one"))
+    await submit(node, acquire("two"))
+
+    await submit(node, acquire("three"))
+
+    assert [batch.confirmed for batch in node.consensus.offered] == [0, 1, 2]
+    assert node.replica.table.unconfirmed(node.proposals.origin) == 1
+
+
+@on_virtual_time
+async def test_an_unresolved_number_is_not_confirmed_by_later_ones():
+    node = Node()
+    node.consensus.fates.extend([Fate.DROP])
+    lost = submit(node, acquire("one"))
+    await turns()
+    await submit(node, acquire("two"))
+
+    await submit(node, acquire("three"))
+
+    assert [batch.confirmed for batch in node.consensus.offered] == [0, 0, 0]
+    assert isinstance(await lost, Granted)
+
+
+@on_virtual_time
+async def test_only_batches_before_the_first_outcome_open_the_origin():
+    node = Node()
+    node.consensus.fates.append(Fate.DROP)
+    lost = submit(node, acquire("one"))
+    await turns()
+
+    await submit(node, acquire("two"))
+    await submit(node, acquire("three"))
+
+    assert [batch.opens for batch in node.consensus.offered] == [True, True, False]
+    assert isinstance(await lost, Granted)
+
+
+@on_virtual_time
+async def test_a_turn_with_more_bytes_than_a_batch_takes_several():
+    node = Node()
+    metadata = b'["' + b"x" * 4_000 + b'"]'
+    count = 2 * BATCH_BYTES_MAX // len(metadata)
+
+    outcomes = await asyncio.gather(
+        *(submit(node, acquire(f"lock-{n}", metadata=metadata)) for n in range(count))
+    )
+
+    assert all(isinstance(outcome, Granted) for outcome in outcomes)
+    numbers = [number for batch in node.consensus.offered for number, _ in batch.commands]
+    assert numbers == list(range(1, count + 1))
+    assert 2 < len(node.consensus.offered) <= 4
+
+
+@on_virtual_time
+async def test_a_turn_with_more_commands_than_a_batch_takes_several():
+    node = Node()
+
+    await asyncio.gather(*(submit(node, Release(f"lock-{n}", "none")) for n in range(5_000)))
+
+    assert sum(len(batch.commands) for batch in node.consensus.offered) == 5_000
+    assert len(node.consensus.offered) > 1
+
+
+@on_virtual_time
+async def test_a_lost_offer_is_made_again_after_a_second_under_the_same_number():
+    node = Node()
+    node.consensus.fates.append(Fate.DROP)
+    started_s = node.loop.time()
+
+    outcome = await submit(node, acquire("db"))
+
+    assert isinstance(outcome, Granted)
+    assert node.loop.time() - started_s == pytest.approx(1.0, abs=0.01)
+    first, second = node.consensus.offered
+    assert first.commands == second.commands
+
+
+@on_virtual_time
+async def test_silence_doubles_the_pause_between_offers():
+    node = Node()
+    node.consensus.fate = Fate.DROP
+    task = submit(node, acquire("db"), within_s=14.5)
+    offered_at_s = []
+    started_s, seen = node.loop.time(), 0
+    while not task.done():
+        await asyncio.sleep(0.01)
+        if len(node.consensus.offered) > seen:
+            seen = len(node.consensus.offered)
+            offered_at_s.append(round(node.loop.time() - started_s, 1))
+
+    assert offered_at_s == [0.0, 1.0, 3.0, 7.0, 11.0]
+    assert isinstance(task.exception(), OutcomeUnknownError)
+
+
+@on_virtual_time
+async def test_a_duplicate_offer_is_applied_once():
+    node = Node()
+    node.consensus.fate = Fate.DUPLICATE
+
+    outcome = await submit(node, acquire("db"))
+
+    assert isinstance(outcome, Granted)
+    assert outcome.is_new
+    assert applied(node) == [1]
+
+
+@on_virtual_time
+async def test_a_delayed_copy_that_arrives_after_the_second_one_is_not_applied_again():
+    node = Node()
+    node.consensus.fates.append(Fate.DELAY)
+    first = await submit(node, acquire("db", "ann"))
+    await submit(node, Release("db", "secret-db-ann"))
+
+    node.consensus.deliver_delayed()
+    await turns()
+
+    assert isinstance(first, Granted)
+    assert node.replica.table.lease("db") is None
+    assert applied(node) == [1]
+
+
+@on_virtual_time
+async def test_a_refused_offer_is_made_again_and_applied_once():
+    node = Node()
+    node.consensus.fates.extend([Fate.REFUSE, Fate.REFUSE])
+    started_s = node.loop.time()
+
+    outcome = await submit(node, acquire("db"))
+
+    assert isinstance(outcome, Granted)
+    assert applied(node) == [1]
+    assert node.loop.time() - started_s == pytest.approx(0.1, abs=0.01)
+
+
+@on_virtual_time
+async def test_a_new_leader_is_offered_what_the_old_one_had_at_once():
+    node = Node()
+    node.consensus.fates.append(Fate.DROP)
+    task = submit(node, acquire("db"))
+    await turns()
+    started_s = node.loop.time()
+
+    node.consensus.elect(member("gorilla-2"))
+    outcome = await task
+
+    assert isinstance(outcome, Granted)
+    assert node.loop.time() == pytest.approx(started_s, abs=0.001)
+
+
+@on_virtual_time
+async def test_the_same_leadership_is_not_offered_anything_twice_by_a_poke():
+    node = Node()
+    node.consensus.fates.append(Fate.DROP)
+    task = submit(node, acquire("db"))
+    await turns()
+
+    node.proposals.poke()
+    await turns()
+
+    assert len(node.consensus.offered) == 1
+    assert isinstance(await task, Granted)
+
+
+@on_virtual_time
+async def test_a_command_waits_for_a_leader_that_comes_within_the_grace():
+    node = Node(elected=False)
+    task = submit(node, acquire("db"))
+    await asyncio.sleep(1.9)
+
+    node.consensus.elect()
+    outcome = await task
+
+    assert isinstance(outcome, Granted)
+
+
+@on_virtual_time
+async def test_a_leader_found_without_a_poke_gets_the_queue_within_the_retry_pause():
+    node = Node(elected=False)
+    task = submit(node, acquire("db"))
+    await asyncio.sleep(1.0)
+    node.consensus.on_change = lambda: None
+    started_s = node.loop.time()
+
+    node.consensus.elect()
+    await task
+
+    assert node.loop.time() - started_s <= 0.051
+
+
+# What callers are told
+
+
+async def _failure(node: Node, within_s: float = 5.0) -> tuple[type[BaseException] | None, float]:
+    started_s = node.loop.time()
+    task = submit(node, acquire("db"), within_s)
+    await asyncio.wait([task])
+    error = task.exception()
+    return (None if error is None else type(error)), round(node.loop.time() - started_s, 1)
+
+
+@pytest.mark.parametrize(
+    ("fates", "then", "expected", "after_s"),
+    [
+        pytest.param([], Fate.DROP, OutcomeUnknownError, 5.0, id="lost every time"),
+        pytest.param([], Fate.DELAY, OutcomeUnknownError, 5.0, id="on its way"),
+        pytest.param([], Fate.REFUSE, NoLeaderError, 5.0, id="refused every time"),
+        pytest.param([Fate.DROP], Fate.REFUSE, OutcomeUnknownError, 5.0, id="lost, then refused"),
+        pytest.param([Fate.REFUSE], Fate.DROP, OutcomeUnknownError, 5.0, id="refused, then lost"),
+        pytest.param([Fate.REFUSE] * 9, Fate.DELIVER, None, 0.5, id="refused, then taken"),
+    ],
+)
+@on_virtual_time
+async def test_a_failure_is_definite_only_when_no_copy_can_be_about(fates, then, expected, after_s):
+    node = Node()
+    node.consensus.fates.extend(fates)
+    node.consensus.fate = then
+
+    failure, waited_s = await _failure(node)
+
+    assert failure is expected
+    assert waited_s == pytest.approx(after_s, abs=0.11)
+
+
+@on_virtual_time
+async def test_without_a_leader_the_failure_is_definite_after_the_grace():
+    node = Node(elected=False)
+
+    failure, waited_s = await _failure(node)
+
+    assert failure is NoLeaderError
+    assert waited_s == 2.0
+
+
+@on_virtual_time
+async def test_without_a_leader_a_short_deadline_comes_before_the_grace():
+    node = Node(elected=False)
+
+    failure, waited_s = await _failure(node, within_s=0.5)
+
+    assert failure is NoLeaderError
+    assert waited_s == 0.5
+
+
+@on_virtual_time
+async def test_a_command_that_was_sent_once_stays_unknown_when_the_leader_goes():
+    node = Node()
+    node.consensus.fate = Fate.DROP
+    task = submit(node, acquire("db"))
+    await turns()
+
+    node.consensus.lose_leader()
+    await asyncio.wait([task])
+
+    assert isinstance(task.exception(), OutcomeUnknownError)
+
+
+@on_virtual_time
+async def test_a_definite_failure_leaves_nothing_that_a_later_leader_applies():
+    node = Node(elected=False)
+    failure, _ = await _failure(node)
+
+    node.consensus.elect()
+    await submit(node, Release("other", "none"))
+
+    assert failure is NoLeaderError
+    assert applied(node) == []
+
+
+@on_virtual_time
+async def test_a_number_given_up_as_unknown_is_dead_once_a_later_batch_is_applied():
+    node = Node()
+    await submit(node, acquire("first"))
+    node.consensus.fate = Fate.DELAY
+    failure, _ = await _failure(node)
+    node.consensus.fate = Fate.DELIVER
+    await submit(node, acquire("last"))
+
+    node.consensus.deliver_delayed()
+    await turns()
+
+    assert failure is OutcomeUnknownError
+    assert node.replica.table.lease("db") is None
+    assert applied(node) == [1, 2]
+
+
+@on_virtual_time
+async def test_copies_of_a_number_given_up_are_applied_at_most_once():
+    node = Node()
+    node.consensus.fate = Fate.DELAY
+    failure, _ = await _failure(node)
+    copies = len(node.consensus.offered)
+
+    node.consensus.deliver_delayed()
+    await turns()
+
+    assert failure is OutcomeUnknownError
+    assert copies > 1
+    assert applied(node) == [1]
+
+
+# Bounds
+
+
+@on_virtual_time
+async def test_one_command_more_than_may_wait_is_refused_at_once():
+    node = Node(elected=False, bounds=ProposalLimits(pending_max=3))
+    waiting = [submit(node, acquire(f"lock-{n}")) for n in range(3)]
+    await turns()
+
+    with pytest.raises(OverloadedError):
+        await submit(node, acquire("one-more"))
+
+    node.consensus.elect()
+    assert all(isinstance(outcome, Granted) for outcome in await asyncio.gather(*waiting))
+
+
+@on_virtual_time
+async def test_a_deadline_that_is_over_is_refused_at_once_and_definite():
+    node = Node()
+
+    with pytest.raises(OverloadedError):
+        await submit(node, acquire("db"), within_s=0.0)
+
+    assert node.consensus.offered == []
+
+
+@on_virtual_time
+async def test_a_command_beyond_the_limits_does_not_spoil_the_batch_of_others():
+    node = Node()
+    good = submit(node, acquire("db"))
+    bad = submit(node, acquire("x" * 256))
+
+    results = await asyncio.gather(good, bad, return_exceptions=True)
+
+    assert isinstance(results[0], Granted)
+    assert isinstance(results[1], ValueError)
+
+
+@on_virtual_time
+async def test_no_command_is_in_more_copies_than_the_bound_allows():
+    node = Node(bounds=ProposalLimits(copies_max=3))
+    node.consensus.fate = Fate.DROP
+    task = submit(node, acquire("db"), within_s=60.0)
+    await turns()
+    for name in "bcdef":
+        node.consensus.elect(member(name))
+        await turns()
+
+    await asyncio.wait([task])
+
+    assert len(node.consensus.offered) == 3
+    assert isinstance(task.exception(), OutcomeUnknownError)
+
+
+@on_virtual_time
+async def test_an_early_command_without_outcome_bounds_how_far_the_numbers_may_run_ahead():
+    node = Node(bounds=ProposalLimits(resend_after_s=100.0))
+    node.consensus.fates.append(Fate.DROP)
+    early = submit(node, acquire("early"), within_s=60.0)
+    await turns()
+    for _ in range(OUTCOMES_PER_ORIGIN_MAX // 4_096 - 1):
+        await asyncio.gather(*(submit(node, Release("x", "none")) for _ in range(4_096)))
+
+    results = await asyncio.gather(
+        *(submit(node, Release("x", "none")) for _ in range(4_096)), return_exceptions=True
+    )
+
+    assert [type(result) for result in results] == [NotFound] * 4_095 + [OverloadedError]
+    early.cancel()
+    await turns()
+    assert isinstance(await submit(node, acquire("late")), Granted)
+
+
+# Hanging up
+
+
+@on_virtual_time
+async def test_a_caller_that_hangs_up_before_anything_was_sent_leaves_nothing():
+    node = Node(elected=False)
+    task = submit(node, acquire("db"))
+    await turns()
+
+    task.cancel()
+    await turns()
+    node.consensus.elect()
+    await submit(node, Release("other", "none"))
+
+    assert node.proposals.pending == 0
+    assert applied(node) == []
+
+
+@on_virtual_time
+async def test_a_caller_that_hangs_up_after_sending_leaves_no_bookkeeping():
+    node = Node()
+    node.consensus.fate = Fate.DELAY
+    task = submit(node, acquire("db"))
+    await turns()
+
+    task.cancel()
+    await turns()
+
+    assert node.proposals.pending == 0
+    assert node.proposals._offers == {}
+    assert len(node.proposals._agenda) == 0
+    node.consensus.deliver_delayed()
+    await turns()
+    assert applied(node) == [1]
+
+
+@on_virtual_time
+async def test_an_outcome_nobody_waits_for_any_more_is_confirmed():
+    node = Node()
+    node.consensus.fates.append(Fate.DELAY)
+    task = submit(node, acquire("db"))
+    await turns()
+    task.cancel()
+    await turns()
+    node.consensus.deliver_delayed()
+    await turns()
+
+    held = await submit(node, acquire("db", "bob"))
+
+    assert isinstance(held, Held)
+    assert node.consensus.offered[-1].confirmed == 1
+
+
+# Origins that the table forgot
+
+
+def _forgetful() -> LockTable:
+    return LockTable(bounds=Bounds(origins=1))
+
+
+def _let_a_stranger_propose(node: Node) -> None:
+    """Have another origin take the place of the node's in a forgetful table."""
+    node.consensus.write(Batch("stranger", 0, True, ((1, Release("other", "none")),)))
+
+
+@on_virtual_time
+async def test_after_a_long_silence_the_origin_opens_anew_and_commands_work():
+    node = Node()
+    await submit(node, acquire("db"))
+    await asyncio.sleep(2 * ORIGIN_IDLE_MS_MAX / 1_000)
+
+    outcome = await submit(node, Release("db", "secret-db-ann"))
+
+    assert isinstance(outcome, Released)
+    assert [batch.opens for batch in node.consensus.offered] == [True, True]
+
+
+@on_virtual_time
+async def test_a_command_that_met_a_forgotten_origin_is_proposed_again_under_a_fresh_number():
+    node = Node(table=_forgetful())
+    await submit(node, acquire("db"))
+    _let_a_stranger_propose(node)
+
+    outcome = await submit(node, Release("db", "secret-db-ann"))
+
+    assert isinstance(outcome, Released)
+    assert node.proposals.counts.forgotten == 1
+    assert [
+        (batch.opens, batch.confirmed, batch.commands[0][0]) for batch in node.consensus.offered
+    ] == [(True, 0, 1), (False, 1, 2), (True, 2, 3)]
+
+
+@on_virtual_time
+async def test_a_command_offered_twice_to_a_table_that_forgot_its_origin_is_unknown():
+    node = Node(table=_forgetful())
+    await submit(node, acquire("db"))
+    node.consensus.fates.append(Fate.DROP)
+    doubtful = submit(node, Release("db", "secret-db-ann"))
+    await turns()
+    _let_a_stranger_propose(node)
+
+    await asyncio.wait([doubtful])
+
+    assert isinstance(doubtful.exception(), OutcomeUnknownError)
+
+
+@on_virtual_time
+async def test_a_late_copy_from_before_the_origin_was_forgotten_is_not_applied_again():
+    node = Node(table=_forgetful())
+    await submit(node, acquire("zero"))
+    node.consensus.fates.append(Fate.DELAY)
+    granted = await submit(node, acquire("db"))
+    await submit(node, Release("db", "secret-db-ann"))
+    _let_a_stranger_propose(node)
+    await submit(node, Release("nothing", "none"))
+
+    node.consensus.deliver_delayed()
+    await turns()
+
+    assert isinstance(granted, Granted)
+    assert node.replica.table.lease("db") is None
+    assert applied(node) == [1, 2]
+
+
+# Stopping
+
+
+@on_virtual_time
+async def test_draining_refuses_new_commands_and_waits_for_the_old():
+    node = Node()
+    node.consensus.fates.append(Fate.DROP)
+    old = submit(node, acquire("db"))
+    await turns()
+
+    drained = asyncio.ensure_future(node.proposals.drain(timeout_s=4.0))
+    await turns()
+    with pytest.raises(DrainingError):
+        await submit(node, acquire("new"))
+
+    assert await drained == 0
+    assert isinstance(await old, Granted)
+
+
+@on_virtual_time
+async def test_draining_ends_by_its_deadline_and_says_what_is_left():
+    node = Node()
+    node.consensus.fate = Fate.DROP
+    old = submit(node, acquire("db"))
+    await turns()
+    started_s = node.loop.time()
+
+    left = await node.proposals.drain(timeout_s=2.0)
+
+    assert left == 1
+    assert node.loop.time() - started_s == pytest.approx(2.0, abs=0.01)
+    node.proposals.close()
+    with pytest.raises(GorillaError):
+        await old
+    assert node.proposals.pending == 0
+
+
+@on_virtual_time
+async def test_draining_with_nothing_pending_is_over_at_once():
+    node = Node()
+
+    assert await node.proposals.drain(timeout_s=1.0) == 0
+    assert node.proposals.is_draining
+
+
+@on_virtual_time
+async def test_an_outcome_that_comes_from_within_the_offer_is_taken():
+    node = Node()
+    node.consensus.fate = Fate.DROP
+    offer = node.consensus.offer
+
+    def answer_at_once(number: int, batch: bytes) -> bool:
+        taken = offer(number, batch)
+        for command_number, _ in node.consensus.offered[-1].commands:
+            node.proposals.resolve(command_number, NotFound())
+        return taken
+
+    node.consensus.offer = answer_at_once
+
+    assert await submit(node, acquire("db")) == NotFound()
+    assert node.proposals._offers == {}
