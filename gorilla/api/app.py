@@ -44,7 +44,7 @@ class Api:
             route, parameters = self.router.find(request.method, path)
             template = route.template
             answer = await route.handler(Call(request, parameters, query, request_id))
-        except Exception as error:  # noqa: BLE001 - the edge: nothing may leave it as a traceback
+        except Exception as error:
             answer = self._failed(error, request_id)
         answer.stamp(self.stamp.lines(request_id))
         took_s = time.monotonic() - started_s

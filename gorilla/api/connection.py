@@ -177,7 +177,7 @@ class HttpServer(web.Server):
 
         """
         loop = asyncio.get_running_loop()
-        super().__init__(handler, loop=loop)  # type: ignore[arg-type]  # declared for Response only
+        super().__init__(handler, loop=loop)
         self._stamp = stamp
         self._ids = ids
         self._connections_max = connections_max

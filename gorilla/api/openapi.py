@@ -53,11 +53,12 @@ _HEADERS: Final = {
 
 def document_of(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """Return the document of these routes, ready to be encoded as JSON."""
-    bodies = {ProblemBody}
+    bodies: set[type[msgspec.Struct]] = {ProblemBody}
     for route in routes:
         bodies.update(body for body in (route.body, route.success.body) if body is not None)
     _, schemas = msgspec.json.schema_components(
-        sorted(bodies, key=lambda body: body.__name__), "#/components/schemas/{name}"
+        sorted(bodies, key=lambda body: body.__name__),
+        ref_template="#/components/schemas/{name}",
     )
     return {
         "openapi": "3.1.0",

@@ -13,7 +13,6 @@ from gorilla.wire.fields import (
     BODY_BYTES_MAX,
     Body,
     Errors,
-    FieldRuleError,
     Query,
     name_of,
     printable,

@@ -4,7 +4,6 @@ import asyncio
 import errno
 from typing import Final
 
-
 from gorilla.api.app import Api
 from gorilla.api.connection import HttpServer
 

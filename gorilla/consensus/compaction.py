@@ -121,7 +121,7 @@ class Compactor:
         job.outcome = SERIALIZER_STATE.SUCCESS
 
     def _fail(self, job: _Job, error: OSError) -> None:
-        log.error("snapshot at index %d could not be written: %s", job.index, error)
+        log.warning("snapshot at index %d could not be written: %s", job.index, error)
         self.failures += 1
         self._not_before = self._monotonic() + RETRY_AFTER_S
         job.writer.abort()
@@ -159,7 +159,7 @@ class Compactor:
         try:
             writer = self._store.begin(meta)
         except OSError as error:
-            log.error("snapshot at index %d could not be begun: %s", last[1], error)
+            log.warning("snapshot at index %d could not be begun: %s", last[1], error)
             self.failures += 1
             self._not_before = self._monotonic() + RETRY_AFTER_S
             return

@@ -38,6 +38,8 @@ class _DirectoryFile:
 
     def sync(self) -> None:
         """Make everything written so far durable."""
+        if self._fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         _datasync(self._fd)
 
     def size(self) -> int:

@@ -3,13 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from gorilla.consensus.engine import Engine
 from gorilla.consensus.ports import Message
 from gorilla.service.errors import NoLeaderError
-from gorilla.service.ports import ConsensusView, ReadPoint
+from gorilla.service.ports import ConsensusView, ReadPoint, Role
 
 log = logging.getLogger(__name__)
+
+LEAVE_RETRY_S: Final = 0.05
+"""How often a leader that leaves asks a follower to take over (seconds)."""
 
 
 class Driver:
@@ -40,6 +44,7 @@ class Driver:
         self._seen: tuple[int, str | None] = (-1, None)
         self._view: ConsensusView | None = None
         self._is_stopped = False
+        self._leaving: asyncio.Future[None] | None = None
 
     def start(self) -> None:
         """Run the first turn."""
@@ -83,6 +88,8 @@ class Driver:
         if seen != self._seen or self._has_changed:
             self._seen, self._has_changed = seen, False
             self._on_change()
+            if self._leaving is not None and not self._leaving.done():
+                self._leaving.set_result(None)
 
     def _fail(self, error: BaseException) -> None:
         self.stop()
@@ -97,6 +104,21 @@ class Driver:
             self._fail(error)
             return
         self.wake()
+
+    async def leave(self, deadline_s: float) -> None:
+        """Hand leadership over, if it is here, until ``deadline_s`` (loop time, seconds)."""
+        self._engine.leave()
+        me = self._engine.me.id
+        while self.view().role is Role.LEADER and self.view().progress:
+            left = deadline_s - self._loop.time()
+            if left <= 0 or self._is_stopped:
+                log.warning("leadership could not be handed over in time")
+                return
+            changed = self._loop.create_future()
+            self._leaving = changed
+            self.wake()
+            await asyncio.wait((changed,), timeout=min(left, LEAVE_RETRY_S))
+        log.info("%s does not lead", me)
 
     # -- offload
 

@@ -8,7 +8,6 @@ the rest. The driver calls it when something has arrived or is due; the simulati
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
@@ -16,13 +15,13 @@ from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.compaction import Compactor, Position
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
-from gorilla.consensus.guards import coalesce
 from gorilla.consensus.inbox import Inbox
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.leading import LeaderSide
-from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore
+from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore, Timing
 from gorilla.consensus.looking import Links, Looking
 from gorilla.consensus.offers import Offer
+from gorilla.consensus.outbox import Outbox
 from gorilla.consensus.ports import Message, Offload, Wire
 from gorilla.consensus.reads import Done, PendingReads
 from gorilla.consensus.roster import decode_members, roster_after
@@ -32,9 +31,6 @@ from gorilla.service.ports import ConsensusView, Member, Replica, Role
 
 log = logging.getLogger(__name__)
 
-PROMISES: Final = frozenset(("next_node_idx", "request_vote", "response_vote", "installing"))
-"""Messages that speak of this node's log, term or vote: they leave after the sync."""
-
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Timing (seconds) and compaction of the consensus."""
@@ -42,6 +38,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float = 0.1
     election_s_min: float = 0.7
     election_s_max: float = 1.2
+    fallback_s: float = 1.0
+    """A leader that has not heard from a majority for so long steps down (H43)."""
     compact_entries: int = 20_000
     """Applied entries since the last snapshot that make a new one due."""
     compact_bytes: int = 64 * 1024 * 1024
@@ -87,10 +85,10 @@ class Engine:
         self.on_role: Callable[[Role, int], None] | None = None
         self._settings = settings
         self._replica = replica
-        self._wire = wire
         self._now = monotonic
         self._cluster_id = cluster_id
-        self._outbox: list[tuple[str, Message]] = []
+        self._outbox = Outbox(wire, journal)
+        self._tell = self._outbox.put
         self._links = Links()
         self._reads = PendingReads(random.getrandbits(48))
         self._was_leader = False
@@ -136,7 +134,12 @@ class Engine:
         self._core = core = RaftCore(
             me=self.me,
             others=list(self._roster.values()),
-            timing=(settings.heartbeat_s, settings.election_s_min, settings.election_s_max),
+            timing=Timing(
+                settings.heartbeat_s,
+                settings.election_s_min,
+                settings.election_s_max,
+                settings.fallback_s,
+            ),
             journal=self.journal,
             snapshots=self._compactor,
             transport=transport,
@@ -164,14 +167,14 @@ class Engine:
             to_library=self._to_library,
         )
         self._looking = Looking(
-            self._cluster_id,
-            core,
-            self.journal,
-            self._election,
-            self._leading,
-            self._following,
-            self._compactor,
-            self._links,
+            cluster_id=self._cluster_id,
+            core=core,
+            journal=self.journal,
+            election=self._election,
+            leading=self._leading,
+            following=self._following,
+            compactor=self._compactor,
+            links=self._links,
         )
         self._inbox = Inbox(
             core,
@@ -254,6 +257,10 @@ class Engine:
         """Ask for a linearizable read; ``done`` gets the point, or None at the deadline."""
         self._reads.add(done, deadline)
 
+    def leave(self) -> None:
+        """Take no more offers, and hand leadership over: this node is going to stop."""
+        self._leading.is_leaving = True
+
     # -- the turn
 
     def turn(self) -> bool:
@@ -277,27 +284,12 @@ class Engine:
         self._compact()
         if self._was_leader:
             self._leading.shipper.step(now, core.raftCurrentTerm)
+            self._leading.hand_over()
         self._following.compare_chain()
-        self._flush()
+        self._outbox.flush()
         alone = self._was_leader and not self._peers
         uncommitted = core.raftCommitIndex < self.journal.last_index
         return self._more or bool(self._leading.offers) or (alone and uncommitted)
-
-    def _flush(self) -> None:
-        """Send appends, then make durable what the rest promises, then send the rest."""
-        outbox, self._outbox = self._outbox, []
-        promises = []
-        for peer, message in coalesce(outbox):
-            if message["type"] in PROMISES:
-                promises.append((peer, message))
-            else:
-                self._wire.send(peer, message)
-        self._wire.flush()
-        self.journal.sync()
-        for peer, message in promises:
-            self._wire.send(peer, message)
-        if promises:
-            self._wire.flush()
 
     def _follow_role(self) -> None:
         """Notice a change of role or leader, whichever call caused it."""
@@ -386,9 +378,6 @@ class Engine:
         elif kind not in ("response_vote", "timeout_now"):
             return  # the library's own forwarding is not used (H17, H28)
         self._tell(peer, message)
-
-    def _tell(self, peer: str, message: Message) -> None:
-        self._outbox.append((peer, message))
 
     def _to_library(self, peer: MemberNode, message: Message) -> None:
         self._transport._onMessageReceived(peer, message)  # noqa: SLF001  the library's way in

@@ -21,13 +21,30 @@ from typing import Final
 
 import msgspec
 
+from gorilla.consensus.formation_actions import (
+    Action,
+    Close,
+    Fail,
+    Join,
+    KeepChunk,
+    KeepGenesis,
+    Save,
+    Send,
+    ServeChunk,
+    Waiting,
+    bound_elsewhere,
+    bound_to_another,
+    forgotten,
+    lists_differ,
+    not_in,
+    too_big,
+)
 from gorilla.consensus.formation_messages import (
-    CHUNK_BYTES,
     Ask,
     Chunk,
     Fetch,
-    Formed,
     FormationMessage,
+    Formed,
     Objection,
     Promise,
     State,
@@ -40,74 +57,6 @@ from gorilla.consensus.ports import Message
 from gorilla.service.ports import Member
 
 GENESIS_BYTES_MAX: Final = 16 * 1024**3
-
-
-@dataclass(frozen=True)
-class Send:
-    """Send to the peer with this id."""
-
-    peer: str
-    message: Message
-
-
-@dataclass(frozen=True)
-class Save:
-    """Make this identity durable."""
-
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class KeepChunk:
-    """Append to the partial genesis; ``offset`` 0 begins a new one."""
-
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class KeepGenesis:
-    """The partial genesis is complete and verified: make it durable under its name."""
-
-
-@dataclass(frozen=True)
-class ServeChunk:
-    """Read from the genesis and send to the peer."""
-
-    peer: str
-    offset: int
-
-
-@dataclass(frozen=True)
-class Close:
-    """Close the link to the peer."""
-
-    peer: str
-
-
-@dataclass(frozen=True)
-class Join:
-    """This node is a member now: leave formation."""
-
-    identity: Identity
-
-
-@dataclass(frozen=True)
-class Fail:
-    """This node can't become a member; a human has to do what the sentence says."""
-
-    text: str
-
-
-Action = Send | Save | KeepChunk | KeepGenesis | ServeChunk | Close | Join | Fail
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A member that formation waits for, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass
@@ -223,28 +172,29 @@ class Formation:
             if (reason := self._why_not_ready(name)) is not None
         ]
         if self._is_bound_elsewhere():
-            waiting.insert(0, Waiting(self.identity.name, _bound_elsewhere(self.identity)))
+            waiting.insert(0, Waiting(self.identity.name, bound_elsewhere(self.identity)))
         return tuple(waiting)
 
     def _dispatch(self, link: _Link, body: FormationMessage) -> list[Action]:
+        actions: list[Action] = []
         match body:
             case State():
                 link.state = body
-                return self._advance()
+                actions = self._advance()
             case Ask():
-                return self._answer(link, body)
+                actions = self._answer(link, body)
             case Promise():
                 link.promised = link.asked
-                return self._advance()
+                actions = self._advance()
             case Objection():
                 link.objection = body.text
-                return []
             case Formed():
-                return self._hear(link, body)
+                actions = self._hear(link, body)
             case Fetch():
-                return self._serve(link, body)
+                actions = self._serve(link, body)
             case Chunk():
-                return self._keep(link, body)
+                actions = self._keep(link, body)
+        return actions
 
     # The coordinator: everybody heard, everybody promised, formed.
 
@@ -253,7 +203,7 @@ class Formation:
             return []
         if any(self._why_absent(name) is not None for name in self._others()):
             return []
-        links = [self._link_named(name) for name in self._others()]
+        links = [self._links_named(name)[0] for name in self._others()]
         if all(link.promised for link in links):
             return self._form(links)
         asks = [link for link in links if not link.asked]
@@ -277,30 +227,29 @@ class Formation:
 
     def _why_absent(self, name: str) -> str | None:
         """Return why the coordinator can't ask this member for its promise."""
-        links = [link for link in self._links.values() if link.info.name == name]
-        if len(links) > 1:
-            return f"two nodes with different data directories are both called {name}: stop one"
+        links = self._links_named(name)
         if not links:
             return self._troubles.get(name, "not heard from yet")
-        [link] = links
+        if len(links) > 1:
+            return f"two nodes with different data directories are both called {name}: stop one"
+        return self._why_unfit(links[0])
+
+    def _why_unfit(self, link: _Link) -> str | None:
         if link.info.cluster_id is not None:
             return f"it belongs to cluster {link.info.cluster_id} already"
         if link.state is None:
             return "it has not said what it is yet"
         if link.state.names != self._names:
-            return (
-                f"it lists the members {', '.join(link.state.names)}, this node lists "
-                f"{', '.join(self._names)}: they must be the same, in the same order"
-            )
+            return lists_differ(link.state.names, self._names)
         if link.state.promised_to not in (None, self.identity.node_id):
-            return _bound_to_lost(name, self.identity.name)
+            return bound_to_another(link.info.name, self.identity.name)
         return None
 
     def _why_not_ready(self, name: str) -> str | None:
         absent = self._why_absent(name)
         if absent is not None:
             return absent
-        link = self._link_named(name)
+        [link] = self._links_named(name)
         if link.promised:
             return None
         return link.objection or "it is there; its promise is awaited"
@@ -315,13 +264,13 @@ class Formation:
         if self.identity.formed:
             return [self._tell(peer)]
         if link.info.name != self._names[0] or ask.names != self._names:
-            text = f"{self.identity.name} lists the members {', '.join(self._names)}"
+            text = lists_differ(self._names, ask.names)
             return [Send(peer, encode(Objection(text)))]
         promise = Send(peer, encode(Promise()))
         if self.identity.promised_to == peer:
             return [promise]
         if self.identity.promised_to is not None:
-            text = _bound_to_lost(self.identity.name, link.info.name)
+            text = bound_to_another(self.identity.name, link.info.name)
             return [Send(peer, encode(Objection(text)))]
         self.identity = msgspec.structs.replace(self.identity, promised_to=peer)
         return [Save(self.identity), promise]
@@ -339,22 +288,11 @@ class Formation:
     def _why_not_mine(self, formed: Formed) -> str | None:
         me = self.identity
         if not any(member.id == me.node_id and member.name == me.name for member in formed.members):
-            return (
-                f"a cluster ({formed.cluster_id}) was formed without this data directory of "
-                f"{me.name}: bring back the directory that is a member, or remove {me.name} from "
-                f"the cluster and add it again with an empty one"
-            )
+            return not_in(formed, me)
         if me.promised_to != formed.members[0].id:
-            return (
-                f"{me.name} is a member of cluster {formed.cluster_id}, but its data directory does "
-                f"not remember it: an older copy was brought back. Bring back the latest, or "
-                f"remove {me.name} from the cluster and add it again with an empty directory"
-            )
+            return forgotten(formed, me)
         if formed.genesis is not None and formed.genesis.size > self._genesis_bytes_max:
-            return (
-                f"the state that the cluster begins with has {formed.genesis.size} bytes, more "
-                f"than the {self._genesis_bytes_max} allowed"
-            )
+            return too_big(formed.genesis.size, self._genesis_bytes_max)
         return None
 
     def _take_an_offer(self) -> list[Action]:
@@ -402,14 +340,14 @@ class Formation:
 
     def _why_not_adopted(self) -> str:
         coordinator = self._names[0]
-        links = [link for link in self._links.values() if link.info.name == coordinator]
+        links = self._links_named(coordinator)
         if self._fetching is not None:
             genesis = self._fetching.genesis
             return f"its first state: {self._fetching.offset} of {genesis.size} bytes are here"
         if not links:
             return self._troubles.get(coordinator, "not heard from yet")
         if self.identity.promised_to not in (None, *(link.info.id for link in links)):
-            return _bound_to_lost(self.identity.name, coordinator)
+            return bound_to_another(self.identity.name, coordinator)
         return "it is there; it forms the cluster when all members are"
 
     # A formed node: teach.
@@ -428,21 +366,5 @@ class Formation:
     def _others(self) -> list[str]:
         return [name for name in self._names if name != self.identity.name]
 
-    def _link_named(self, name: str) -> _Link:
-        [link] = [link for link in self._links.values() if link.info.name == name]
-        return link
-
-
-def _bound_to_lost(name: str, coordinator: str) -> str:
-    return (
-        f"{name} has promised itself to another data directory of {coordinator}. Start "
-        f"{coordinator} with that one; if it is lost, empty the data directory of {name} (it holds "
-        f"nothing yet) and start it again"
-    )
-
-
-def _bound_elsewhere(identity: Identity) -> str:
-    return (
-        f"it has promised itself to another coordinator ({identity.promised_to}) under an earlier "
-        f"configuration; empty its data directory (it holds nothing yet) and start it again"
-    )
+    def _links_named(self, name: str) -> list[_Link]:
+        return [link for link in self._links.values() if link.info.name == name]

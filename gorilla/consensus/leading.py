@@ -46,6 +46,8 @@ class LeaderSide:
         """Number of the newest append that was sent."""
         self.is_open = False
         """Whether it leads and has applied an entry of its own term: cluster time runs."""
+        self.is_leaving = False
+        """Whether it hands its office over: it takes no more offers."""
 
     # -- role
 
@@ -131,7 +133,7 @@ class LeaderSide:
 
     def take_offer(self, offer: Offer, now: float, peers: Sequence[str]) -> bool:
         """Take a batch for the log; False when this node can't write it now."""
-        if not self.is_open or not self._election.has_quorum(now, peers):
+        if not self.is_open or self.is_leaving or not self._election.has_quorum(now, peers):
             return False
         return self.offers.put(offer)
 
@@ -152,6 +154,13 @@ class LeaderSide:
             payload = self._replica.compose(self.offers.take())
             if payload is not None:
                 self._core.commit(payload)
+
+    def hand_over(self) -> None:
+        """Ask the follower that is furthest to take over, once nothing of ours is on its way."""
+        core = self._core
+        is_idle = not self.offers and core.raftCommitIndex == core.last_index
+        if self.is_leaving and self.is_open and is_idle:
+            core.transferLeadership()
 
     # -- reads
 

@@ -10,7 +10,7 @@ import hashlib
 import random
 from collections.abc import Callable
 from importlib import metadata, resources
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pysyncobj import SyncObj, SyncObjConf, replicated, syncobj
 from pysyncobj.node import Node
@@ -63,6 +63,15 @@ def check_library() -> None:
                 f"pysyncobj/{name} differs from the audited {AUDITED_VERSION}: reinstall it with"
                 f" pip install --force-reinstall pysyncobj=={AUDITED_VERSION}"
             )
+
+
+class Timing(NamedTuple):
+    """What the library is told about time (seconds)."""
+
+    heartbeat: float
+    election_min: float
+    election_max: float
+    fallback: float
 
 
 class _LibraryClock:
@@ -153,7 +162,7 @@ class RaftCore(SyncObj):
         *,
         me: Member,
         others: list[Member],
-        timing: tuple[float, float, float],
+        timing: Timing,
         journal: Journal,
         snapshots: LibrarySnapshots,
         transport: GuardedTransport,
@@ -161,7 +170,7 @@ class RaftCore(SyncObj):
         rng: random.Random,
         on_apply: Callable[[int, bytes], None],
     ) -> None:
-        """Start from the journal; ``timing``: heartbeat, election min, election max (seconds)."""
+        """Start from the journal."""
         self.enter(now)
         self._rng = rng
         self._on_apply = on_apply
@@ -186,7 +195,7 @@ class RaftCore(SyncObj):
 
     def _SyncObj__generateRaftTimeout(self) -> float:
         """Draw an election timeout from the injected generator."""
-        _, low, high = self._timing
+        _, low, high, _ = self._timing
         return low + (high - low) * self._rng.random()
 
     def _SyncObj__changeCluster(self, request: list[Any]) -> bool:
@@ -279,19 +288,16 @@ class RaftCore(SyncObj):
             raise FailStopError(f"position {expected} expected, {self.raftLastApplied} taken")
 
 
-def _settings(
-    timing: tuple[float, float, float], journal: Journal, snapshots: LibrarySnapshots
-) -> SyncObjConf:
-    heartbeat, low, high = timing
+def _settings(timing: Timing, journal: Journal, snapshots: LibrarySnapshots) -> SyncObjConf:
     return SyncObjConf(
         autoTick=False,  # H45: its thread starts inside the constructor
         commandsWaitLeader=False,  # H29: commands must not run long after the caller gave up
         appendEntriesUseBatch=False,  # entries leave in the tick that adds them
-        appendEntriesPeriod=heartbeat,
-        raftMinTimeout=low,
-        raftMaxTimeout=high,
-        connectionTimeout=max(high, 3.5),
-        leaderFallbackTimeout=1.5 * low,  # H43
+        appendEntriesPeriod=timing.heartbeat,
+        raftMinTimeout=timing.election_min,
+        raftMaxTimeout=timing.election_max,
+        connectionTimeout=timing.election_max,  # not ours to use, but checked
+        leaderFallbackTimeout=timing.fallback,  # H43
         appendEntriesBatchSizeBytes=APPEND_BYTES_MAX,
         logCompactionMinEntries=NEVER,  # the engine says when
         logCompactionMinTime=NEVER,

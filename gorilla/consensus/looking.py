@@ -41,6 +41,7 @@ class Looking:
 
     def __init__(  # noqa: PLR0913  it reads all parts of a node
         self,
+        *,
         cluster_id: str,
         core: RaftCore,
         journal: Journal,
@@ -89,7 +90,7 @@ class Looking:
             me=me,
             role=self.role(),
             term=core.raftCurrentTerm,
-            leader=me if leader == me.id else leader and node_of(leader).member,
+            leader=None if leader is None else me if leader == me.id else node_of(leader).member,
             commit_index=core.raftCommitIndex,
             applied_index=core.raftLastApplied,
             last_index=self._journal.last_index,

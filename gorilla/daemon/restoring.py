@@ -106,7 +106,7 @@ def _write(data_dir: Path, node: str, prepared: "PreparedRestore") -> None:
     from gorilla.consensus.identity import IdentityError  # noqa: PLC0415
 
     try:
-        write_genesis(data_dir, node, prepared)
+        write_genesis(data_dir, node, prepared.genesis)
     except IdentityError as error:
         raise CommandError(str(error)) from error
 

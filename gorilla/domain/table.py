@@ -187,8 +187,7 @@ class LockTable:
 
     def _advance(self, stamp: Stamp) -> None:
         """Let time pass: what is due ends before anything else happens."""
-        if stamp.term > self.term:
-            self.term = stamp.term
+        self.term = max(self.term, stamp.term)
         if stamp.now_ms > self.now_ms:
             self.now_ms = min(stamp.now_ms, limits.CLUSTER_MS_MAX)
         self._wall_ms = _clamped(stamp.wall_ms, 0, limits.WALL_MS_MAX)
@@ -339,6 +338,4 @@ def _clamped_ttl(ttl_ms: int) -> int:
 
 
 def _clamped(value: int, smallest: int, largest: int) -> int:
-    if value < smallest:
-        return smallest
-    return largest if value > largest else value
+    return max(smallest, min(value, largest))

@@ -79,6 +79,14 @@ async def pack(state: FrozenState) -> Packed:
     return await asyncio.to_thread(packer.finish)
 
 
+def pack_chunks(chunks: Iterable[bytes]) -> Packed:
+    """Pack chunks at once. Blocking work: call it in a worker thread or a command."""
+    packer = _Packer()
+    for chunk in chunks:
+        packer.add(chunk)
+    return packer.finish()
+
+
 def unpack(format_version: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the chunks that were packed. Blocking work: call it in a worker thread.
 

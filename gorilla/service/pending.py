@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gorilla.domain import limits
 from gorilla.domain.commands import Command
 from gorilla.domain.outcomes import Outcome
 from gorilla.service.errors import GorillaError
@@ -20,6 +21,9 @@ class ProposalLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     pending_max: int = 10_000
     """Commands without an outcome; one more is refused at once."""
+    ahead_max: int = limits.OUTCOMES_PER_ORIGIN_MAX
+    """How far numbers may run ahead of the smallest one without an outcome: so many outcomes the
+    table remembers."""
     leader_grace_s: float = 2.0
     """How long a command waits to be handed to a leader before it is given up, undone."""
     retry_s: float = 0.05

@@ -210,7 +210,7 @@ class Proposals:
             raise OverloadedError("the deadline was over before the command could be proposed")
         if len(self._pending) >= self._bounds.pending_max:
             raise OverloadedError(f"{len(self._pending)} commands are waiting for their outcome")
-        if self._next_number - self._advance_confirmed() > limits.OUTCOMES_PER_ORIGIN_MAX:
+        if self._next_number - self._advance_confirmed() > self._bounds.ahead_max:
             raise OverloadedError("an early command still waits for its outcome")
 
     # Sending

@@ -58,7 +58,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of every body."""
 
 
-class AcquireBody(_Body, forbid_unknown_fields=True):
+class AcquireBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Asks for a lock."""
 
     owner: Owner
@@ -73,14 +73,14 @@ class AcquireBody(_Body, forbid_unknown_fields=True):
     ] = UNSET
 
 
-class ExtendBody(_Body, forbid_unknown_fields=True):
+class ExtendBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Asks to hold a lock for longer."""
 
     timeout: AskedSeconds
-    owner: Owner | None | UnsetType = UNSET
+    owner: Owner | UnsetType | None = UNSET
 
 
-class LockBody(_Body):
+class LockBody(_Body, frozen=True, kw_only=True):
     """A lock that somebody holds, as its owner sees it."""
 
     id: Annotated[int, Meta(ge=1, description="The grant's number, never used twice.")]
@@ -100,7 +100,7 @@ class LockBody(_Body):
     fencing_token: FencingToken
 
 
-class HeldLockBody(_Body):
+class HeldLockBody(_Body, frozen=True, kw_only=True):
     """A lock that somebody holds, as everybody may see it: without its token."""
 
     id: Annotated[int, Meta(ge=1)]
@@ -114,7 +114,7 @@ class HeldLockBody(_Body):
     fencing_token: FencingToken
 
 
-class LockListBody(_Body):
+class LockListBody(_Body, frozen=True, kw_only=True):
     """Held locks in the order of their names."""
 
     locks: tuple[HeldLockBody, ...]
@@ -123,7 +123,7 @@ class LockListBody(_Body):
     ]
 
 
-class WaiterBody(_Body):
+class WaiterBody(_Body, frozen=True, kw_only=True):
     """Somebody who queues for a lock."""
 
     owner: Owner
@@ -132,7 +132,7 @@ class WaiterBody(_Body):
     reason: str | None = None
 
 
-class LockStateBody(_Body):
+class LockStateBody(_Body, frozen=True, kw_only=True):
     """All about one lock, held or free."""
 
     resource: Resource
@@ -147,7 +147,7 @@ class LockStateBody(_Body):
     ]
 
 
-class HolderBody(_Body):
+class HolderBody(_Body, frozen=True, kw_only=True):
     """Who holds the lock that was asked for."""
 
     owner: Owner
@@ -155,7 +155,7 @@ class HolderBody(_Body):
     fencing_token: FencingToken
 
 
-class MemberBody(_Body):
+class MemberBody(_Body, frozen=True, kw_only=True):
     """A member of the cluster, as the answering node sees it."""
 
     id: str
@@ -172,7 +172,7 @@ class MemberBody(_Body):
     version: str | None
 
 
-class LeaderBody(_Body):
+class LeaderBody(_Body, frozen=True, kw_only=True):
     """The member that leads."""
 
     id: str
@@ -180,7 +180,7 @@ class LeaderBody(_Body):
     http: str
 
 
-class ClusterBody(_Body):
+class ClusterBody(_Body, frozen=True, kw_only=True):
     """The cluster, as the answering node sees it."""
 
     cluster_id: str
@@ -205,7 +205,7 @@ class ClusterBody(_Body):
     members: tuple[MemberBody, ...]
 
 
-class SnapshotBody(_Body):
+class SnapshotBody(_Body, frozen=True, kw_only=True):
     """A snapshot in the database."""
 
     id: int
@@ -221,19 +221,19 @@ class SnapshotBody(_Body):
     digest: Annotated[str, Meta(description="SHA-256 of what is stored, hexadecimal.")]
 
 
-class SnapshotListBody(_Body):
+class SnapshotListBody(_Body, frozen=True, kw_only=True):
     """Snapshots, the latest first."""
 
     snapshots: tuple[SnapshotBody, ...]
 
 
-class HealthBody(_Body):
+class HealthBody(_Body, frozen=True, kw_only=True):
     """The process lives."""
 
     status: Literal["ok"] = "ok"
 
 
-class CheckBody(_Body):
+class CheckBody(_Body, frozen=True, kw_only=True):
     """One condition of being ready."""
 
     name: str
@@ -241,7 +241,7 @@ class CheckBody(_Body):
     detail: str
 
 
-class ReadyBody(_Body, omit_defaults=True):
+class ReadyBody(_Body, frozen=True, kw_only=True):
     """The node serves requests."""
 
     ready: Literal[True]
@@ -249,7 +249,7 @@ class ReadyBody(_Body, omit_defaults=True):
     checks: tuple[CheckBody, ...] | UnsetType = UNSET
 
 
-class ProblemBody(_Body):
+class ProblemBody(_Body, frozen=True, kw_only=True):
     """An RFC 9457 problem; ``code`` is the part to switch on."""
 
     type: Annotated[str, Meta(extra_json_schema={"format": "uri"})]

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from gorilla.domain import codec
 from gorilla.domain.commands import Batch, Entry
+from gorilla.domain.outcomes import Outcome
 from gorilla.domain.table import LockTable
 from gorilla.service.cluster import ClusterService
 from gorilla.service.errors import NoLeaderError
@@ -99,9 +100,11 @@ class Fate(StrEnum):
 
     DELIVER = "deliver"
     DROP = "drop"
-    DUPLICATE = "duplicate"
-    REFUSE = "refuse"
     DELAY = "delay"
+    """It comes with :meth:`MemoryConsensus.deliver_delayed`."""
+    DUPLICATE = "duplicate"
+    """It comes at once, and a second time as if delayed."""
+    REFUSE = "refuse"
 
 
 def member(name: str) -> Member:
@@ -172,8 +175,10 @@ class MemoryConsensus:
         self.replica.follow()
         self.on_change()
 
-    def deliver_delayed(self) -> None:
-        """Let what was delayed arrive, in the order in which it was offered."""
+    def deliver_delayed(self, rearrange: Callable[[list[bytes]], None] | None = None) -> None:
+        """Let what was delayed arrive, in the order in which it was offered or another one."""
+        if rearrange is not None:
+            rearrange(self._delayed)
         self._waiting.extend(self._delayed)
         self._delayed.clear()
         self._commit_soon()
@@ -210,7 +215,8 @@ class MemoryConsensus:
             case Fate.DELIVER:
                 self._waiting.append(batch)
             case Fate.DUPLICATE:
-                self._waiting.extend((batch, batch))
+                self._waiting.append(batch)
+                self._delayed.append(batch)
             case Fate.DELAY:
                 self._delayed.append(batch)
             case Fate.REFUSE:
@@ -258,7 +264,10 @@ class MemoryConsensus:
 
 
 class Node:
-    """Everything of the service on one :class:`MemoryConsensus`; to be made on a running loop."""
+    """Everything of the service on one :class:`MemoryConsensus`; to be made on a running loop.
+
+    While it ``is_deaf`` no caller hears of what is applied, as when a snapshot is installed.
+    """
 
     def __init__(
         self,
@@ -272,12 +281,15 @@ class Node:
         self.clock = LoopClock(self.loop)
         self.consensus = MemoryConsensus(self.loop)
         self.proposals = Proposals(self.consensus, self.loop, ORIGIN, bounds)
-        self.replica = LockReplica(
-            self.clock, self.proposals.resolve, self.proposals.refused, ORIGIN, table
-        )
+        self.replica = LockReplica(self.clock, self._resolve, self.proposals.refused, ORIGIN, table)
         self.consensus.attach(self.replica)
         self.consensus.on_change = self.proposals.poke
+        self.is_deaf = False
         self.locks = LockService(self.proposals, self.consensus, self.replica, self.loop, settings)
         self.cluster = ClusterService(self.consensus, self.replica, self.clock, "1.2.3")
         if elected:
             self.consensus.elect()
+
+    def _resolve(self, number: int, outcome: Outcome) -> None:
+        if not self.is_deaf:
+            self.proposals.resolve(number, outcome)

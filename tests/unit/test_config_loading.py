@@ -77,23 +77,19 @@ def test_a_cluster_can_be_described_by_the_environment_alone():
 
 
 def test_every_problem_is_told_at_once_with_key_value_and_remedy(tmp_path):
-    text = ONE_MEMBER + '[locks]\npending_max = "many"\n[log]\nlevle = "info"\n[databse]\nurl = ""\n'
+    text = (
+        ONE_MEMBER + '[locks]\npending_max = "many"\n[log]\nlevle = "info"\n[databse]\nurl = ""\n'
+    )
 
     told = problems(tmp_path, text, GORILLA_LOG_FORMAT="yaml", GORILLA_HTTP_BODY_KIB_MAX="0")
 
-    assert told == [
+    assert sorted(told) == [
         "GORILLA_HTTP_BODY_KIB_MAX = '0': write a whole number from 8 to 1024, like 64",
-        "locks.pending_max = 'many': write a whole number from 1 to 60000, like 10000",
-        "log.levle: there is no such key; did you mean level?",
         "GORILLA_LOG_FORMAT = 'yaml': write one of text, json",
         "databse: there is no such key; did you mean database?",
-    ] or set(told) == {
-        "GORILLA_HTTP_BODY_KIB_MAX = '0': write a whole number from 8 to 1024, like 64",
         "locks.pending_max = 'many': write a whole number from 1 to 60000, like 10000",
         "log.levle: there is no such key; did you mean level?",
-        "GORILLA_LOG_FORMAT = 'yaml': write one of text, json",
-        "databse: there is no such key; did you mean database?",
-    }
+    ]
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1", "0", "", "1e400", "true", "[]"])

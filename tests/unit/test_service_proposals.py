@@ -5,17 +5,13 @@ import asyncio
 import pytest
 
 from gorilla.domain.commands import Acquire, Batch, Release
-from gorilla.domain.limits import ORIGIN_IDLE_MS_MAX, OUTCOMES_PER_ORIGIN_MAX, Bounds
-from gorilla.domain.outcomes import Granted, Held, NotFound, Outcome, Released
+from gorilla.domain.limits import ORIGIN_IDLE_MS_MAX, Bounds
+from gorilla.domain.outcomes import Granted, Outcome, Released
 from gorilla.domain.table import LockTable
 from gorilla.service.errors import (
-    DrainingError,
-    GorillaError,
     NoLeaderError,
     OutcomeUnknownError,
-    OverloadedError,
 )
-from gorilla.service.pending import ProposalLimits
 from gorilla.service.proposals import BATCH_BYTES_MAX
 from tests.support.service import Fate, Node, member, on_virtual_time, turns
 
@@ -154,11 +150,29 @@ async def test_silence_doubles_the_pause_between_offers():
 
 
 @on_virtual_time
-async def test_a_duplicate_offer_is_applied_once():
+async def test_a_duplicate_that_arrives_after_the_release_grants_nothing():
     node = Node()
-    node.consensus.fate = Fate.DUPLICATE
-
+    node.consensus.fates.append(Fate.DUPLICATE)
     outcome = await submit(node, acquire("db"))
+    await submit(node, Release("db", "secret-db-ann"))
+
+    node.consensus.deliver_delayed()
+    await turns()
+
+    assert isinstance(outcome, Granted)
+    assert applied(node) == [1]
+    assert node.replica.table.lease("db") is None
+
+
+@on_virtual_time
+async def test_an_outcome_missed_while_a_snapshot_was_installed_is_asked_for_again():
+    node = Node()
+    node.is_deaf = True
+    task = submit(node, acquire("db"))
+    await turns()
+    node.is_deaf = False
+
+    outcome = await task
 
     assert isinstance(outcome, Granted)
     assert outcome.is_new
@@ -359,132 +373,6 @@ async def test_copies_of_a_number_given_up_are_applied_at_most_once():
     assert applied(node) == [1]
 
 
-# Bounds
-
-
-@on_virtual_time
-async def test_one_command_more_than_may_wait_is_refused_at_once():
-    node = Node(elected=False, bounds=ProposalLimits(pending_max=3))
-    waiting = [submit(node, acquire(f"lock-{n}")) for n in range(3)]
-    await turns()
-
-    with pytest.raises(OverloadedError):
-        await submit(node, acquire("one-more"))
-
-    node.consensus.elect()
-    assert all(isinstance(outcome, Granted) for outcome in await asyncio.gather(*waiting))
-
-
-@on_virtual_time
-async def test_a_deadline_that_is_over_is_refused_at_once_and_definite():
-    node = Node()
-
-    with pytest.raises(OverloadedError):
-        await submit(node, acquire("db"), within_s=0.0)
-
-    assert node.consensus.offered == []
-
-
-@on_virtual_time
-async def test_a_command_beyond_the_limits_does_not_spoil_the_batch_of_others():
-    node = Node()
-    good = submit(node, acquire("db"))
-    bad = submit(node, acquire("x" * 256))
-
-    results = await asyncio.gather(good, bad, return_exceptions=True)
-
-    assert isinstance(results[0], Granted)
-    assert isinstance(results[1], ValueError)
-
-
-@on_virtual_time
-async def test_no_command_is_in_more_copies_than_the_bound_allows():
-    node = Node(bounds=ProposalLimits(copies_max=3))
-    node.consensus.fate = Fate.DROP
-    task = submit(node, acquire("db"), within_s=60.0)
-    await turns()
-    for name in "bcdef":
-        node.consensus.elect(member(name))
-        await turns()
-
-    await asyncio.wait([task])
-
-    assert len(node.consensus.offered) == 3
-    assert isinstance(task.exception(), OutcomeUnknownError)
-
-
-@on_virtual_time
-async def test_an_early_command_without_outcome_bounds_how_far_the_numbers_may_run_ahead():
-    node = Node(bounds=ProposalLimits(resend_after_s=100.0))
-    node.consensus.fates.append(Fate.DROP)
-    early = submit(node, acquire("early"), within_s=60.0)
-    await turns()
-    for _ in range(OUTCOMES_PER_ORIGIN_MAX // 4_096 - 1):
-        await asyncio.gather(*(submit(node, Release("x", "none")) for _ in range(4_096)))
-
-    results = await asyncio.gather(
-        *(submit(node, Release("x", "none")) for _ in range(4_096)), return_exceptions=True
-    )
-
-    assert [type(result) for result in results] == [NotFound] * 4_095 + [OverloadedError]
-    early.cancel()
-    await turns()
-    assert isinstance(await submit(node, acquire("late")), Granted)
-
-
-# Hanging up
-
-
-@on_virtual_time
-async def test_a_caller_that_hangs_up_before_anything_was_sent_leaves_nothing():
-    node = Node(elected=False)
-    task = submit(node, acquire("db"))
-    await turns()
-
-    task.cancel()
-    await turns()
-    node.consensus.elect()
-    await submit(node, Release("other", "none"))
-
-    assert node.proposals.pending == 0
-    assert applied(node) == []
-
-
-@on_virtual_time
-async def test_a_caller_that_hangs_up_after_sending_leaves_no_bookkeeping():
-    node = Node()
-    node.consensus.fate = Fate.DELAY
-    task = submit(node, acquire("db"))
-    await turns()
-
-    task.cancel()
-    await turns()
-
-    assert node.proposals.pending == 0
-    assert node.proposals._offers == {}
-    assert len(node.proposals._agenda) == 0
-    node.consensus.deliver_delayed()
-    await turns()
-    assert applied(node) == [1]
-
-
-@on_virtual_time
-async def test_an_outcome_nobody_waits_for_any_more_is_confirmed():
-    node = Node()
-    node.consensus.fates.append(Fate.DELAY)
-    task = submit(node, acquire("db"))
-    await turns()
-    task.cancel()
-    await turns()
-    node.consensus.deliver_delayed()
-    await turns()
-
-    held = await submit(node, acquire("db", "bob"))
-
-    assert isinstance(held, Held)
-    assert node.consensus.offered[-1].confirmed == 1
-
-
 # Origins that the table forgot
 
 
@@ -554,66 +442,3 @@ async def test_a_late_copy_from_before_the_origin_was_forgotten_is_not_applied_a
     assert isinstance(granted, Granted)
     assert node.replica.table.lease("db") is None
     assert applied(node) == [1, 2]
-
-
-# Stopping
-
-
-@on_virtual_time
-async def test_draining_refuses_new_commands_and_waits_for_the_old():
-    node = Node()
-    node.consensus.fates.append(Fate.DROP)
-    old = submit(node, acquire("db"))
-    await turns()
-
-    drained = asyncio.ensure_future(node.proposals.drain(timeout_s=4.0))
-    await turns()
-    with pytest.raises(DrainingError):
-        await submit(node, acquire("new"))
-
-    assert await drained == 0
-    assert isinstance(await old, Granted)
-
-
-@on_virtual_time
-async def test_draining_ends_by_its_deadline_and_says_what_is_left():
-    node = Node()
-    node.consensus.fate = Fate.DROP
-    old = submit(node, acquire("db"))
-    await turns()
-    started_s = node.loop.time()
-
-    left = await node.proposals.drain(timeout_s=2.0)
-
-    assert left == 1
-    assert node.loop.time() - started_s == pytest.approx(2.0, abs=0.01)
-    node.proposals.close()
-    with pytest.raises(GorillaError):
-        await old
-    assert node.proposals.pending == 0
-
-
-@on_virtual_time
-async def test_draining_with_nothing_pending_is_over_at_once():
-    node = Node()
-
-    assert await node.proposals.drain(timeout_s=1.0) == 0
-    assert node.proposals.is_draining
-
-
-@on_virtual_time
-async def test_an_outcome_that_comes_from_within_the_offer_is_taken():
-    node = Node()
-    node.consensus.fate = Fate.DROP
-    offer = node.consensus.offer
-
-    def answer_at_once(number: int, batch: bytes) -> bool:
-        taken = offer(number, batch)
-        for command_number, _ in node.consensus.offered[-1].commands:
-            node.proposals.resolve(command_number, NotFound())
-        return taken
-
-    node.consensus.offer = answer_at_once
-
-    assert await submit(node, acquire("db")) == NotFound()
-    assert node.proposals._offers == {}

@@ -215,11 +215,13 @@ class Journal(LibraryJournal):
     @property
     def dirty(self) -> bool:
         """There is something to sync."""
+        self._check()
         return bool(self._pending)
 
     @property
     def durable_index(self) -> int:
         """Largest index up to which the view is on disk; 0 when none is."""
+        self._check()
         return self._durable_index
 
     @property
@@ -246,6 +248,7 @@ class Journal(LibraryJournal):
     @property
     def bytes_on_disk(self) -> int:
         """Bytes of all segment files."""
+        self._check()
         return self._segments.size
 
     def term_at(self, index: int) -> int | None:
@@ -337,9 +340,12 @@ class Journal(LibraryJournal):
     @property
     def _usable(self) -> Log:
         """The log, unless it was closed or has failed."""
+        self._check()
+        return self._log
+
+    def _check(self) -> None:
         if self._failure is not None:
             self._refuse()
-        return self._log
 
     def _refuse(self) -> NoReturn:
         raise JournalFailedError(f"the journal can't be used: {self._failure}")
@@ -356,8 +362,9 @@ class Journal(LibraryJournal):
         self._pending_bytes += len(data)
 
     def _record_commit(self) -> None:
-        if self._log.commit != self._commit_written:
-            self._commit_written = self._log.commit
+        commit = self._usable.commit
+        if commit != self._commit_written:
+            self._commit_written = commit
             self._record(SetCommit(self._commit_written))
 
     def _make_room(self, size: int) -> None:
@@ -367,6 +374,7 @@ class Journal(LibraryJournal):
         self.sync()
 
     def _before_forgetting(self) -> None:
+        self._check()
         if self.before_forget is not None:
             self.before_forget()
 

@@ -33,7 +33,7 @@ def main() -> int:
             if outcome.violations:
                 broken.append(outcome)
                 _report(outcome)
-    if broken and len(jobs) == 1 or arguments.trace:
+    if (broken and len(jobs) == 1) or arguments.trace:
         print("\n".join(broken[0].trace if broken else outcome.trace))
         for violation in outcome.violations:
             print(violation)
@@ -57,7 +57,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="the (first) seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds, from the first on")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
-    parser.add_argument("--trace", action="store_true", help="print the trace also when all is well")
+    parser.add_argument(
+        "--trace", action="store_true", help="print the trace also when all is well"
+    )
     return parser.parse_args()
 
 

@@ -1,9 +1,10 @@
 """The nemesis: breaks what a profile lets it break, and mends everything at the end."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.sim.node import SimNode
     from tests.support.sim.world import World
 

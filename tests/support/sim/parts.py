@@ -20,9 +20,9 @@ from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from tests.support.sim.disk import MachineDisk
 from tests.support.sim.history import Applied, History, Operation
-from tests.support.sim.scheduler import NodeClock
 
 if TYPE_CHECKING:
+    from tests.support.sim.scheduler import NodeClock
     from tests.support.sim.node import SimNode
     from tests.support.sim.world import World
 
@@ -55,7 +55,9 @@ def make_machines(world: "World") -> list[Machine]:
     for number in range(world.profile.nodes):
         id_ = hashlib.sha256(f"{world.seed}/{number}".encode()).hexdigest()[:8]
         members.append(
-            Member(id=f"n{number}-{id_}", name=f"n{number}", peer=f"n{number}:1", http=f"n{number}:2")
+            Member(
+                id=f"n{number}-{id_}", name=f"n{number}", peer=f"n{number}:1", http=f"n{number}:2"
+            )
         )
     return [Machine(world, number, members) for number in range(len(members))]
 
@@ -115,8 +117,8 @@ class Process:
         origin = f"{node.id}/{node.life}"
         self.replica = _ObservedReplica(
             machine.clock,
-            lambda number, outcome: self.proposals.resolve(number, outcome),
-            lambda offer: self.proposals.refused(offer),
+            self._resolved,
+            self._refused,
             origin,
         )
         self.journal = Journal.open(
@@ -138,13 +140,12 @@ class Process:
             wire=_Wire(node),
             monotonic=machine.clock.monotonic,
             random=node.rng,
-            offload=lambda work, done: self.driver.offload(work, done),
+            offload=self._offload,
         )
         self.engine.on_apply = self._applied
-        self.engine.on_role = lambda role, term: node.record_role(str(role), term)
-        self.driver = Driver(
-            self.engine, on_change=lambda: self.proposals.poke(), on_failure=node.failed
-        )
+        self.engine.on_role = self._changed_role
+        self.role = Role.FOLLOWER
+        self.driver = Driver(self.engine, on_change=self._poke, on_failure=node.failed)
         self.proposals = _ObservedProposals(self.driver, loop, origin)
         self.locks = LockService(
             self.proposals,
@@ -157,12 +158,32 @@ class Process:
         self.replica.on_load = node.record_loaded
         self.driver.start()
 
+    # The parts know each other only when all of them are made
+
+    def _resolved(self, number: int, outcome: Outcome) -> None:
+        self.proposals.resolve(number, outcome)
+
+    def _refused(self, offer: int) -> None:
+        self.proposals.refused(offer)
+
+    def _poke(self) -> None:
+        self.proposals.poke()
+
+    def _offload(
+        self, work: Callable[[], None], done: Callable[[BaseException | None], None]
+    ) -> None:
+        self.driver.offload(work, done)
+
+    # What the checkers hear
+
+    def _changed_role(self, role: Role, term: int) -> None:
+        self.role = role
+        self._node.record_role(str(role), term)
+
     def _applied(self, index: int, term: int, payload: bytes) -> None:
         node = self._node
         node.machine.history.applied.append(
-            Applied(
-                node.scheduler.now, node.id, node.life, index, term, payload, self._digest()
-            )
+            Applied(node.scheduler.now, node.id, node.life, index, term, payload, self._digest())
         )
 
     def _digest(self) -> str:
@@ -176,7 +197,7 @@ class Process:
 
     def is_leader(self) -> bool:
         """Whether it thinks it leads."""
-        return self.engine.role is Role.LEADER
+        return self.role is Role.LEADER
 
     def log_entries(self) -> dict[int, tuple[int, int]]:
         """Return its log: by index, the term and a checksum of the command."""

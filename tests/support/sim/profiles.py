@@ -71,6 +71,5 @@ _BASE = (
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _BASE} | {
-    f"{profile.name}5": replace(profile, name=f"{profile.name}5", nodes=5)
-    for profile in _BASE
+    f"{profile.name}5": replace(profile, name=f"{profile.name}5", nodes=5) for profile in _BASE
 }

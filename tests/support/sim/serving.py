@@ -69,19 +69,24 @@ def present(outcome: Any) -> Answer:
             return Answer(Result.VALID, fencing=lease.fencing_token, holder=lease.holder)
         case Held():
             return Answer(Result.HELD, fencing=outcome.fencing_token, holder=outcome.holder)
-        case LockView(held=False):
-            return Answer(Result.FREE)
         case LockView():
-            lease = outcome.holders[0].lease
-            return Answer(Result.HELD, fencing=lease.fencing_token, holder=lease.holder)
-        case Released():
-            return Answer(Result.RELEASED)
-        case NotFound():
-            return Answer(Result.NOT_FOUND)
-        case TtlTooShort():
-            return Answer(Result.TOO_SHORT)
+            return _show(outcome)
         case _:
-            raise TypeError(f"unexpected outcome {outcome!r}")
+            return Answer(_PLAIN[type(outcome)])
+
+
+_PLAIN = {
+    Released: Result.RELEASED,
+    NotFound: Result.NOT_FOUND,
+    TtlTooShort: Result.TOO_SHORT,
+}
+
+
+def _show(lock: LockView) -> Answer:
+    if not lock.held:
+        return Answer(Result.FREE)
+    lease = lock.holders[0].lease
+    return Answer(Result.HELD, fencing=lease.fencing_token, holder=lease.holder)
 
 
 def _lease(result: Result, lease: Lease, remaining_ms: int) -> Answer:

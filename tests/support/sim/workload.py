@@ -35,6 +35,7 @@ class Request:
     asked_at: float
     """On the client's clock."""
     is_open: bool = True
+    has_arrived: bool = False
 
 
 @dataclass(slots=True)
@@ -91,7 +92,7 @@ class Client:
 
     def ask(
         self, kind: Kind, resource: str, node: str, token: str | None, timeout_ms: int
-    ) -> Operation:
+    ) -> Request:
         """Send one request; the answer, or none, comes to :meth:`_done`."""
         world = self._world
         operation = world.new_operation(self.name, kind, resource, node, token)
@@ -99,17 +100,19 @@ class Client:
         if kind in {Kind.ACQUIRE, Kind.RENEW}:
             operation.certain_until = self.clock.true(asked_at + timeout_ms / 1_000)
         request = Request(operation, timeout_ms, self, asked_at)
+        world.opened(request)
         world.scheduler.note(self.name, "asks", node, kind, resource, token or "", timeout_ms)
         world.scheduler.after(world.client_latency(), world.arrive, request)
         patience_s = self._rng.uniform(*ANSWER_TIMEOUT_S)
         world.scheduler.after(patience_s, self.answered, request, Answer(Result.UNKNOWN))
-        return operation
+        return request
 
     def answered(self, request: Request, answer: Answer) -> None:
         """Take an answer, unless there was one (or the wait ended) before."""
         if not request.is_open:
             return
         request.is_open = False
+        self._world.closed(request)
         operation = request.operation
         operation.result = answer.result
         if answer.result is not Result.UNKNOWN:

@@ -56,8 +56,7 @@ class World:
             self.network.join(node)
         self.nemesis = Nemesis(self)
         self.clients = [
-            Client(self, f"owner-{number}", self.make_clock())
-            for number in range(profile.clients)
+            Client(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
         self._open: dict[int, Request] = {}
 
@@ -116,6 +115,9 @@ class World:
                 break
         self._acquire_all()
         self.scheduler.run(self.scheduler.now + 2.0, self._is_hopeless)
+        if self._is_hopeless():
+            self.history.unavailable.clear()  # what is broken has been said
+            return
         self.history.standings = [self._standing(node) for node in self.nodes.values()]
         self._look_at_logs()
 
@@ -125,7 +127,7 @@ class World:
             len(self.leaders()) == 1
             and all(standing.up for standing in standings)
             and len({standing.applied for standing in standings}) == 1
-            and not any(request.is_open for request in self._open.values())
+            and not self._open
         )
 
     def _acquire_all(self) -> None:
@@ -134,19 +136,16 @@ class World:
         newcomer.stop()
         end = self.scheduler.now + self.profile.timeouts_s[1] + ACQUIRE_S_MAX
         for resource in self.resources:
-            operation: Operation | None = None
+            request: Request | None = None
             while self.scheduler.now < end and not self._is_hopeless():
-                if operation is None or self._is_answered(operation):
-                    if operation is not None and operation.result is Result.GRANTED:
+                if request is None or not request.is_open:
+                    if request is not None and request.operation.result is Result.GRANTED:
                         break
                     node = self._rng.choice(list(self.nodes))
-                    operation = newcomer.ask(Kind.ACQUIRE, resource, node, None, 60_000)
+                    request = newcomer.ask(Kind.ACQUIRE, resource, node, None, 60_000)
                 self.scheduler.run(self.scheduler.now + 0.1, self._is_hopeless)
-            if operation is None or operation.result is not Result.GRANTED:
+            if request is None or request.operation.result is not Result.GRANTED:
                 self.history.unavailable.append(resource)
-
-    def _is_answered(self, operation: Operation) -> bool:
-        return not self._open[operation.number].is_open if operation.number in self._open else False
 
     def _standing(self, node: SimNode) -> Standing:
         if node.process is None:
@@ -190,8 +189,8 @@ class World:
         node.kill(why)
         node.machine.disk.crash(is_power_loss=is_power_loss)
         self.network.lost(node.id)
-        for request in list(self._open.values()):
-            if request.is_open and request.operation.node == node.id:
+        for request in self._open.values():
+            if request.has_arrived and request.operation.node == node.id:
                 delay_s = self._rng.uniform(0, 0.3)
                 self.scheduler.after(
                     delay_s, request.client.answered, request, Answer(Result.UNKNOWN)
@@ -205,6 +204,14 @@ class World:
         self.nemesis.restart_later(node)
 
     # Clients
+
+    def opened(self, request: Request) -> None:
+        """A client waits for an answer from now on."""
+        self._open[request.operation.number] = request
+
+    def closed(self, request: Request) -> None:
+        """It does no longer."""
+        del self._open[request.operation.number]
 
     def new_operation(
         self, client: str, kind: Kind, resource: str, node: str, token: str | None
@@ -232,10 +239,9 @@ class World:
         if not node.is_up:
             self.reply(request, Answer(Result.DEFINITE))
             return
-        self._open[request.operation.number] = request
+        request.has_arrived = True
         node.post(0.0, serve, node, request, self.reply)
 
     def reply(self, request: Request, answer: Answer) -> None:
         """Send an answer on its way to the client."""
-        self._open.pop(request.operation.number, None)
         self.scheduler.after(self.client_latency(), request.client.answered, request, answer)

@@ -34,6 +34,4 @@ ALL: dict[str, Callable[[History], Iterator[str]]] = {
 
 def violations(history: History) -> list[Violation]:
     """Return everything that any checker has against a run."""
-    return [
-        Violation(name, text) for name, check in ALL.items() for text in check(history)
-    ]
+    return [Violation(name, text) for name, check in ALL.items() for text in check(history)]

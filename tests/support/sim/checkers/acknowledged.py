@@ -45,9 +45,9 @@ def _works_while_live(
     live_until = min(given.certain_until, given_up_at)
     for one in shown:
         in_time = one.invoked_at >= given.returned_at and one.returned_at < given.certain_until
-        if one.result is Result.NOT_FOUND and in_time and one.invoked_at <= live_until:
-            if _nothing_else_pending(one, shown):
-                yield f"the token of {given} is not known to {one}"
+        is_refused = one.result is Result.NOT_FOUND and one.invoked_at <= live_until
+        if is_refused and in_time and _nothing_else_pending(one, shown):
+            yield f"the token of {given} is not known to {one}"
     for one in operations:
         if (
             one.resource == given.resource

@@ -62,9 +62,7 @@ class _Search:
         self._run()
 
     def _run(self) -> None:
-        must = sum(
-            1 << at for at, one in enumerate(self.operations) if one.returned_at < math.inf
-        )
+        must = sum(1 << at for at, one in enumerate(self.operations) if one.returned_at < math.inf)
         seen: set[tuple[int, Lock]] = set()
         stack = [(0, Lock())]
         while stack and self.steps <= STEPS_MAX:
@@ -79,8 +77,8 @@ class _Search:
             candidates, frontier = self._candidates(done)
             self._remember(done & must, lock, candidates)
             for at in reversed(candidates):
-                for after in _take(self.operations[at], lock, frontier):
-                    stack.append((done | 1 << at, after))
+                states = _take(self.operations[at], lock, frontier)
+                stack.extend((done | 1 << at, after) for after in states)
 
     def _candidates(self, done: int) -> tuple[list[int], float]:
         """Return who may be next, and the instant by which the next one has happened."""
@@ -124,7 +122,7 @@ def _take(operation: Operation, lock: Lock, frontier: float) -> Iterator[Lock]:
 
 
 def _unanswered(operation: Operation, lock: Lock) -> Lock | None:
-    """Return the effect of a command without an answer; None when it has none (as good as never)."""
+    """Return the effect of a command without an answer; None when there is none to tell."""
     until = max(lock.live_until, operation.certain_until)
     if operation.kind is Kind.ACQUIRE:
         if lock.holder is None:

@@ -1,0 +1,471 @@
+"""Formation: one cluster, once, whatever is started, wiped, cut off or configured, and when.
+
+Mutations of the rules that these tests caught when tried: asking for promises before all are
+there; a promise that is not saved; a promise given to a second coordinator; adopting without a
+promise; a list compared without its order; forming with two nodes of one name.
+"""
+
+import msgspec
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from gorilla.consensus.formation_actions import Close, Fail, KeepChunk, Save, Send, Waiting
+from gorilla.consensus.formation_messages import CHUNK_BYTES, Chunk, Promise, encode
+from gorilla.consensus.identity import GENESIS_FILE, Identity
+from gorilla.consensus.peers.handshake import PeerInfo
+from tests.support.disks import MemoryDisk
+from tests.support.forming import World, genesis_of, member, members, stored
+
+NAMES = ("n1", "n2", "n3")
+STATE = b"the restored lock table"
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+def start_all(world, names=NAMES, **first):
+    return [
+        world.start(name, names, **(first if index == 0 else {}))
+        for index, name in enumerate(names)
+    ]
+
+
+def reasons(process):
+    return {one.name: one.reason for one in process.rules.waiting()}
+
+
+def assert_one_cluster(*processes):
+    ids = {stored(one).cluster_id for one in processes}
+    assert len(ids) == 1
+    assert None not in ids
+    assert all(one.joined for one in processes)
+
+
+def test_three_nodes_form_one_cluster_with_the_ids_of_their_directories(world):
+    nodes = start_all(world)
+
+    world.settle()
+
+    assert_one_cluster(*nodes)
+    roster = stored(nodes[2]).members
+    assert [one.name for one in roster] == ["n1", "n2", "n3"]
+    assert [one.id for one in roster] == [one.identity.node_id for one in nodes]
+
+
+def test_a_cluster_of_one_forms_at_once(world):
+    alone = world.start("n1", ("n1",))
+    assert_one_cluster(alone)
+    assert alone.rules.waiting() == ()
+
+
+def test_nothing_is_formed_or_promised_while_a_member_is_missing(world):
+    n1, n2 = world.start("n1", NAMES), world.start("n2", NAMES)
+
+    world.settle()
+
+    assert not n1.joined
+    assert stored(n2).promised_to is None
+    assert n1.rules.waiting() == (Waiting("n3", "not heard from yet"),) + (
+        Waiting("n2", "it is there; its promise is awaited"),
+    ) or reasons(n1) == {
+        "n2": "it is there; its promise is awaited",
+        "n3": "not heard from yet",
+    }
+
+
+def test_the_reason_for_waiting_is_the_latest_that_is_known(world):
+    n1 = world.start("n1", NAMES)
+
+    n1.rules.troubled("n2", "connection refused")
+
+    assert reasons(n1) == {"n2": "connection refused", "n3": "not heard from yet"}
+
+
+def test_a_follower_says_that_it_waits_for_the_coordinator(world):
+    n1, n2 = world.start("n1", NAMES), world.start("n2", NAMES)
+    assert reasons(n2) == {"n1": "not heard from yet"}
+
+    world.connect(n1, n2)
+
+    assert reasons(n2) == {"n1": "it is there; it forms the cluster when all members are"}
+
+
+def test_a_coordinator_that_stops_before_it_wrote_forms_after_its_restart(world):
+    n1, n2, n3 = start_all(world)
+    world.connect(n1, n2)
+    world.connect(n1, n3)
+    while stored(n2).promised_to is None or stored(n3).promised_to is None:
+        world.deliver(next(line for line in world.lines() if line.under_way))
+    assert not stored(n1).formed
+
+    n1 = world.restart(n1)
+    world.settle()
+
+    assert_one_cluster(n1, n2, n3)
+
+
+def test_members_adopt_from_each_other_when_the_coordinator_is_gone_for_good(world):
+    n1, n2, n3 = start_all(world)
+    world.settle_without = None
+    world.connect(n1, n2)
+    world.connect(n1, n3)
+    while not stored(n2).formed:
+        world.deliver(
+            next(
+                line
+                for line in world.lines()
+                if (line.under_way and line.to is not n3)
+                or (line.to is n3 and not stored(n1).formed and line.under_way)
+            )
+        )
+    n1.crash()
+    assert not stored(n3).formed
+
+    world.settle()
+
+    assert_one_cluster(n2, n3)
+
+
+def test_a_coordinator_wiped_after_forming_is_refused_and_forms_nothing(world):
+    n1, n2, n3 = start_all(world)
+    world.settle()
+
+    wiped = world.wipe(n1)
+    world.settle()
+
+    assert "this data directory is not the one that is a member" in wiped.failure
+    assert "remove n1 from the cluster and add it again" in wiped.failure
+    assert not stored(wiped).formed
+    assert_one_cluster(n2, n3)
+
+
+def test_a_member_wiped_after_adopting_is_refused_with_the_remedy(world):
+    n1, n2, n3 = start_all(world)
+    world.settle()
+
+    wiped = world.wipe(n3)
+    world.settle()
+
+    assert "the cluster knows n3 by id" in wiped.failure
+    assert not stored(wiped).formed
+    assert_one_cluster(n1, n2)
+
+
+def test_a_member_wiped_before_it_adopted_is_refused_too(world):
+    n1, n2, n3 = start_all(world)
+    world.connect(n1, n2)
+    world.connect(n1, n3)
+    while not stored(n1).formed:
+        world.deliver(next(line for line in world.lines() if line.under_way))
+
+    wiped = world.wipe(n3)
+    world.settle()
+
+    assert wiped.failure is not None
+    assert_one_cluster(n1, n2)
+
+
+def test_members_bound_to_a_lost_coordinator_say_how_to_free_them(world):
+    n1, n2, n3 = start_all(world)
+    world.connect(n1, n2)
+    world.connect(n1, n3)
+    while stored(n2).promised_to is None or stored(n3).promised_to is None:
+        world.deliver(next(line for line in world.lines() if line.under_way))
+
+    another = world.wipe(n1)
+    world.settle()
+
+    assert not another.joined
+    assert "n2 has promised itself to another data directory of n1" in reasons(another)["n2"]
+    assert "empty the data directory of n2" in reasons(n2)["n1"]
+    emptied = [world.wipe(n2), world.wipe(n3)]
+    world.settle()
+    assert_one_cluster(another, *emptied)
+
+
+def test_two_nodes_of_one_name_stop_formation_until_one_is_gone(world):
+    nodes = start_all(world)
+    double = world.start("n3", NAMES)
+
+    world.settle()
+
+    assert not nodes[0].joined
+    assert (
+        "two nodes with different data directories are both called n3" in (reasons(nodes[0])["n3"])
+    )
+    double.crash()
+    world.settle()
+    assert_one_cluster(*nodes)
+
+
+def test_two_coordinators_of_one_name_form_one_cluster_between_them(world):
+    first, n2, n3 = start_all(world)
+    second = world.start("n1", NAMES)
+
+    world.settle()
+
+    formed = [one for one in (first, second) if stored(one).formed]
+    assert len(formed) <= 1
+    assert stored(n2).cluster_id == stored(n3).cluster_id
+
+
+@pytest.mark.parametrize(
+    "theirs", [("n1", "n3", "n2"), ("n1", "n2"), ("n1", "n2", "n3", "n4"), ("n2", "n1", "n3")]
+)
+def test_different_lists_of_members_are_shown_and_nothing_is_formed(world, theirs):
+    n1, n2 = world.start("n1", NAMES), world.start("n2", theirs)
+    world.start("n3", NAMES)
+
+    world.settle()
+
+    assert not stored(n1).formed
+    assert reasons(n1)["n2"] == (
+        f"it lists the members {', '.join(theirs)}, this node lists n1, n2, n3: they must be the "
+        f"same, in the same order"
+    )
+    assert not stored(n2).formed
+
+
+def test_a_formed_node_keeps_its_members_when_the_configuration_changes(world):
+    nodes = start_all(world)
+    world.settle()
+    before = stored(nodes[1])
+
+    changed = world.restart(nodes[1], ("n2", "n4", "n5"))
+    world.settle()
+
+    assert stored(changed) == before
+
+
+def test_a_directory_brought_back_from_an_older_copy_is_refused(world):
+    nodes = start_all(world)
+    disk = MemoryDisk({name: nodes[2].disk.read(name) for name in nodes[2].disk.names()})
+    world.settle()
+    nodes[2].crash()
+
+    older = world.start("n3", NAMES, disk=disk)
+    world.settle()
+
+    assert "an older copy was brought back" in older.failure
+    assert not stored(older).formed
+
+
+def test_a_restored_state_reaches_every_node_before_it_is_a_member(world):
+    nodes = start_all(world, genesis=STATE)
+
+    world.settle()
+
+    assert_one_cluster(*nodes)
+    assert [one.disk.read(GENESIS_FILE) for one in nodes] == [STATE] * 3
+    assert stored(nodes[2]).genesis == genesis_of(STATE)
+
+
+def test_a_cut_in_the_middle_of_the_genesis_begins_it_again(world):
+    nodes = start_all(world, genesis=STATE)
+    for _ in range(3):
+        world.settle_once = None
+        world.connect(nodes[0], nodes[1])
+        world.connect(nodes[0], nodes[2])
+        for _ in range(12):
+            busy = [line for line in world.lines() if line.under_way]
+            if busy:
+                world.deliver(busy[0])
+        nodes[1] = world.restart(nodes[1])
+
+    world.settle()
+
+    assert_one_cluster(*nodes)
+    assert nodes[1].disk.read(GENESIS_FILE) == STATE
+
+
+def an_adopter():
+    """Return rules that have promised, with their coordinator's info and offer of a genesis."""
+    world = World()
+    coordinator = Identity(
+        node_id="one",
+        name="n1",
+        promised_to="one",
+        cluster_id="c",
+        members=(member("n1", "one"), member("n2", "two")),
+        genesis=genesis_of(STATE),
+    )
+    adopter = world.start("n2", ("n1", "n2"))
+    rules = adopter.rules
+    rules.identity = Identity(node_id="two", name="n2", promised_to="one")
+    info = PeerInfo(name="n1", id="one", version="1", cluster_id="c", protocol=1)
+    rules.linked(info)
+    offer = {
+        "type": "formation.formed",
+        "cluster_id": "c",
+        "members": msgspec.to_builtins(coordinator.members),
+        "genesis": {"size": len(STATE), "sha256": genesis_of(STATE).sha256},
+    }
+    return rules, offer
+
+
+def test_a_damaged_genesis_is_not_adopted():
+    rules, offer = an_adopter()
+    rules.received("one", offer)
+
+    actions = rules.received("one", encode(Chunk(0, STATE[::-1])))
+
+    assert actions == [Close("one")]
+    assert not rules.identity.formed
+
+
+def test_a_genesis_beyond_the_bound_is_refused():
+    rules, offer = an_adopter()
+    offer["genesis"]["size"] = 1 << 60
+
+    [failure] = rules.received("one", offer)
+
+    assert isinstance(failure, Fail)
+    assert "more than the 17179869184 allowed" in failure.text
+
+
+def test_a_genesis_longer_than_announced_is_cut_off():
+    rules, offer = an_adopter()
+    rules.received("one", offer)
+
+    assert rules.received("one", encode(Chunk(0, STATE + b"!"))) == [Close("one")]
+    assert not rules.identity.formed
+
+
+def test_chunks_that_come_twice_late_or_from_another_are_ignored():
+    rules, offer = an_adopter()
+    rules.received("one", offer)
+    keep, _ = rules.received("one", encode(Chunk(0, STATE[:5])))
+    assert keep == KeepChunk(0, STATE[:5])
+
+    assert rules.received("one", encode(Chunk(0, STATE[:5]))) == []
+    assert rules.received("one", encode(Chunk(9, STATE[9:]))) == []
+    actions = rules.received("one", encode(Chunk(5, STATE[5:])))
+
+    assert any(isinstance(action, Save) for action in actions)
+    assert rules.identity.cluster_id == "c"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": "formation.bad"},
+        {"type": "formation.ask"},
+        {"type": "formation.ask", "names": [1]},
+        {"type": "formation.chunk", "offset": 0, "data": bytes(CHUNK_BYTES + 1)},
+        {"type": "formation.formed", "cluster_id": "c", "members": [], "genesis": None},
+    ],
+)
+def test_a_message_that_makes_no_sense_closes_the_link(message):
+    rules, _ = an_adopter()
+    assert rules.received("one", message) == [Close("one")]
+
+
+def test_a_promise_that_nobody_asked_for_counts_for_nothing(world):
+    n1 = world.start("n1", ("n1", "n2"))
+    n1.rules.linked(PeerInfo(name="n2", id="two", version="1", cluster_id=None, protocol=1))
+
+    assert n1.rules.received("two", encode(Promise())) == []
+    assert not n1.rules.identity.formed
+
+
+def test_only_a_member_is_served_the_genesis(world):
+    n1 = world.start("n1", NAMES)
+    n1.rules.linked(PeerInfo(name="n2", id="two", version="1", cluster_id=None, protocol=1))
+    fetch = {"type": "formation.fetch", "offset": 0}
+    assert n1.rules.received("two", fetch) == [Close("two")]
+
+
+def test_two_nodes_that_adopted_apart_leave_their_formation_link(world):
+    nodes = start_all(world)
+    world.settle()
+    assert all(not one.lines for one in nodes)
+
+
+def test_a_node_teaches_whoever_links_later(world):
+    alone = world.start("n1", ("n1",))
+    info = PeerInfo(name="n2", id="two", version="1", cluster_id=None, protocol=1)
+    [told] = alone.rules.linked(info)
+    assert isinstance(told, Send)
+    assert told.message["cluster_id"] == stored(alone).cluster_id
+
+
+LISTS = [NAMES, ("n2", "n1", "n3"), ("n1", "n4", "n5"), ("n3", "n4", "n5"), ("n1", "n2")]
+
+
+def stir(world, choose):
+    """One random event in the world."""
+    running = world.running()
+    what = choose(0, 99)
+    if what < 50 and (busy := world.lines()):
+        world.deliver(busy[choose(0, len(busy) - 1)])
+    elif what < 75 and len(running) > 1:
+        one, other = choose(0, len(running) - 1), choose(0, len(running) - 2)
+        world.connect(running[one], running[other if other < one else other + 1])
+    elif what < 80 and running:
+        running[choose(0, len(running) - 1)].crash()
+    elif what < 84:
+        world.crash_at = choose(0, 6)
+    elif what < 92 and world.processes:
+        world.restart(world.processes[choose(0, len(world.processes) - 1)])
+    elif world.lines():
+        line = world.lines()[choose(0, len(world.lines()) - 1)]
+        line.to.unlink(line.said_at_hello.id)
+
+
+def mischief(world, choose):
+    """One random event that only a careless operator causes."""
+    what = choose(0, 3)
+    names = LISTS[choose(0, len(LISTS) - 1)]
+    name = ("n1", "n2", "n3", "n4", "n5")[choose(0, 4)]
+    if what == 0 and world.processes:
+        world.wipe(world.processes[choose(0, len(world.processes) - 1)])
+    elif what == 1 and len(world.processes) < 9 and name in names:
+        world.start(name, names)
+    elif what == 2 and world.processes:
+        process = world.processes[choose(0, len(world.processes) - 1)]
+        if process.identity.name in names:
+            world.restart(process, names)
+    elif what == 3 and name in names and len(world.processes) < 9:
+        world.start(name, names, genesis=STATE if name == names[0] else None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(20, 250), st.integers(0, 25))
+def test_no_two_clusters_share_a_directory_whatever_happens(random, steps, carelessness):
+    world = World()  # its check runs at every write of an identity
+    for name in NAMES:
+        world.start(name, NAMES)
+    for _ in range(steps):
+        if random.randint(0, 99) < carelessness:
+            mischief(world, random.randint)
+        else:
+            stir(world, random.randint)
+    for process in world.processes:
+        world.check(stored(process))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(0, 200), st.booleans())
+def test_after_any_crashes_and_cuts_all_nodes_end_in_one_cluster(random, steps, restored):
+    world = World()
+    nodes = start_all(world, genesis=STATE if restored else None)
+    for _ in range(steps):
+        stir(world, random.randint)
+    world.crash_at = None
+    for process in list(world.processes):
+        if not process.alive:
+            world.restart(process)
+
+    world.settle()
+
+    assert len(world.processes) == len(nodes)
+    assert [one.failure for one in world.processes] == [None] * 3
+    assert len({stored(one).cluster_id for one in world.processes}) == 1
+    assert all(stored(one).formed for one in world.processes)
+
+
+def test_the_members_helper_lists_names_in_order():
+    assert [one.name for one in members("b", "a")] == ["b", "a"]
