@@ -25,7 +25,6 @@ LEVELS: Final = {
 _QUIET: Final = ("aiohttp", "asyncio", "alembic", "sqlalchemy")
 """Libraries that are heard from ``warning`` on, whatever our own level."""
 
-REQUEST_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SYNC_SECONDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1)
 
 
@@ -92,7 +91,10 @@ class _TextLines(_Lines):
 
 
 class Metrics:
-    """Every metric of a node, in a registry of its own. Names are a contract: never renamed."""
+    """The metrics of a node, in a registry of its own. Names are a contract: never renamed.
+
+    The API registers its two of requests there as well (``gorilla.api.metrics``).
+    """
 
     def __init__(self, node: str = "", version: str = "") -> None:
         """Make them for one node; several in one process do not meet."""
@@ -109,16 +111,6 @@ class Metrics:
         self.node_info.labels(node, version).set(1)
 
     def _requests(self) -> None:
-        self.requests = self._counter(
-            "http_requests", "Answered requests.", "method", "route", "status"
-        )
-        self.request_seconds = self._histogram(
-            "http_request_seconds",
-            "From the whole request received to the answer handed over.",
-            REQUEST_SECONDS,
-            "method",
-            "route",
-        )
         self.connections = self._gauge("http_connections", "Open connections of clients.")
         self.proposals_pending = self._gauge(
             "proposals_pending", "Commands of this node that wait for their outcome."
@@ -184,6 +176,8 @@ other members.
 
 | metric | type | labels | meaning |
 | --- | --- | --- | --- |
+| `gorilla_http_requests_total` | counter | route, method, status | Answered requests. |
+| `gorilla_http_request_seconds` | histogram | route, method, status | Time to the answer. |
 """
 
 

@@ -4,8 +4,10 @@ Limits are ratchets: lower them freely, raise one only with a decision record in
 """
 
 import ast
+import functools
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,7 @@ ROOT = Path(__file__).parents[1]
 FILE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 
-SKIPPED_DIRECTORIES = {".git", ".venv", ".gorilla", "dist", "build", "node_modules"}
-CACHE_SUFFIX = "cache"
+SKIPPED_DIRECTORIES = {".git", ".venv", ".gorilla", ".hypothesis", "dist", "build"}
 TEXT_SUFFIXES = {
     ".cfg", ".css", ".example", ".html", ".in", ".js", ".md", ".mako", ".py", ".pyi", ".service",
     ".sh", ".sql", ".toml", ".txt", ".yaml", ".yml", "",
@@ -44,15 +45,23 @@ ROOMS = {
 }  # fmt: skip
 
 
-def files() -> Iterator[Path]:
-    for path in sorted(ROOT.rglob("*")):
-        parts = path.relative_to(ROOT).parts
-        if any(part in SKIPPED_DIRECTORIES or part.endswith(CACHE_SUFFIX) for part in parts):
-            continue
-        if path.name == ".env" or ".hypothesis" in parts or "egg-info" in str(path):
-            continue
-        if path.is_file() and path.suffix in TEXT_SUFFIXES:
-            yield path
+@functools.cache
+def files() -> tuple[Path, ...]:
+    found = []
+    for directory, below, names in os.walk(ROOT):
+        below[:] = sorted(name for name in below if not is_skipped(name))
+        paths = (Path(directory, name) for name in sorted(names) if name != ".env")
+        found += [path for path in paths if path.suffix in TEXT_SUFFIXES]
+    return tuple(found)
+
+
+def is_skipped(directory: str) -> bool:
+    return directory in SKIPPED_DIRECTORIES or directory.endswith(("cache", "cache__", ".egg-info"))
+
+
+@functools.cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def python_files(*tops: str) -> Iterator[Path]:
@@ -65,13 +74,13 @@ def named(path: Path, line: int | None = None) -> str:
     return f"{path.relative_to(ROOT)}" + (f":{line}" if line else "")
 
 
-def lines_with(pattern: re.Pattern[str], paths: Iterator[Path]) -> list[str]:
+def lines_with(pattern: re.Pattern[str], paths: Iterable[Path]) -> list[str]:
     own = Path(__file__)
     return [
         f"{named(path, number)} {line.strip()[:80]}"
         for path in paths
         if path != own
-        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        for number, line in enumerate(text_of(path).splitlines(), start=1)
         if pattern.search(line)
     ]
 
@@ -82,7 +91,7 @@ def test_no_file_of_code_has_more_lines_than_fit_in_a_head():
     long = [
         f"{named(path)} {count}"
         for path in python_files(*tops)
-        if (count := len(path.read_text().splitlines())) > FILE_LINES_MAX
+        if (count := len(text_of(path).splitlines())) > FILE_LINES_MAX
     ]
 
     assert long == []
@@ -91,7 +100,7 @@ def test_no_file_of_code_has_more_lines_than_fit_in_a_head():
 def test_no_function_is_longer_than_a_page():
     long = []
     for path in python_files("gorilla", "tests", "benchmarks"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(text_of(path))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert node.end_lineno is not None
                 count = node.end_lineno - node.lineno + 1
@@ -119,9 +128,7 @@ def test_no_path_of_somebodys_machine_is_in_the_tree():
 
 
 def test_no_exception_is_swallowed_without_a_word():
-    found = [
-        named(path) for path in python_files("gorilla") if SILENT_EXCEPT.search(path.read_text())
-    ]
+    found = [named(path) for path in python_files("gorilla") if SILENT_EXCEPT.search(text_of(path))]
 
     assert found == []
 
@@ -137,7 +144,7 @@ def test_lock_files_hold_versions_and_hashes_and_the_address_of_no_host():
 
     assert [path.name for path in locks] == ["dev.txt", "runtime.txt"]
     for path in locks:
-        text = path.read_text()
+        text = text_of(path)
         assert not re.search(r"https?://|--(?:extra-)?index-url|--find-links|file:", text), path
         pinned = re.findall(r"(?m)^([a-z0-9][a-z0-9._-]*)==", text)
         hashed = re.findall(r"(?m)^[a-z0-9][a-z0-9._-]*==[^\n]*\\\n    --hash=sha256:", text)
@@ -155,20 +162,20 @@ def test_every_room_exists_and_every_room_is_known():
 
 
 def test_every_problem_code_has_a_row_in_the_reference_with_its_status():
-    page = (ROOT / "docs" / "reference" / "api-problems.md").read_text()
+    page = (ROOT / "docs" / "reference" / "api-problems.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"(?m)^\| `(\w+)` \| (\d{3}) \|", page))
 
     assert rows == {code.value: str(PROBLEMS[code].status) for code in ProblemCode}
 
 
 def test_every_link_between_pages_leads_somewhere():
-    broken = []
-    for path in files():
-        if path.suffix != ".md":
-            continue
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text()):
-            if "://" not in target and not (path.parent / target).exists():
-                broken.append(f"{named(path)} -> {target}")
+    broken = [
+        f"{named(path)} -> {target}"
+        for path in files()
+        if path.suffix == ".md"
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text_of(path))
+        if "://" not in target and not (path.parent / target).exists()
+    ]
 
     assert broken == []
 
@@ -178,5 +185,5 @@ def test_every_decision_record_says_its_four_parts():
 
     assert len(records) >= 9
     for path in records:
-        headings = re.findall(r"(?m)^## (.+)$", path.read_text())
+        headings = re.findall(r"(?m)^## (.+)$", text_of(path))
         assert headings == ["Context", "Decision", "Consequences", "What would change our mind"]

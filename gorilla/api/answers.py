@@ -18,9 +18,6 @@ from typing_extensions import override
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 
-READER_STALL_S_MAX: Final = 10.0
-"""How long a client may leave an answer unread before its connection is cut (seconds)."""
-
 _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -83,11 +80,19 @@ class Answer(web.StreamResponse):
         self._more = headers
         self._close = close
         self._stamp_lines = b""
+        self._reader_s_max = 0.0
         self._asked_by: web.BaseRequest | None = None
 
-    def stamp(self, lines: bytes) -> None:
-        """Add the node's header lines (see :class:`Stamp`)."""
+    def stamp(self, lines: bytes, reader_s_max: float) -> None:
+        """Add the node's header lines (see :class:`Stamp`); the client reads it in time or never.
+
+        Args:
+            lines: From :meth:`Stamp.lines`.
+            reader_s_max: How long the client may leave the answer unread (seconds).
+
+        """
         self._stamp_lines = lines
+        self._reader_s_max = reader_s_max
 
     def add_header(self, name: str, value: str) -> None:
         """Add a header."""
@@ -145,7 +150,7 @@ class Answer(web.StreamResponse):
             self.encoded(keep_alive=self._connection_line(request), with_body=self._has_body())
         )
         if request.protocol.writing_paused:
-            await _wait_for_reader(request, transport)
+            await _wait_for_reader(request, transport, self._reader_s_max)
 
     def _connection_line(self, request: web.BaseRequest) -> str:
         if not self._keep_alive:
@@ -157,9 +162,11 @@ class Answer(web.StreamResponse):
         return self._asked_by.method != "HEAD" and self.status != HTTPStatus.NO_CONTENT
 
 
-async def _wait_for_reader(request: web.BaseRequest, transport: asyncio.Transport) -> None:
+async def _wait_for_reader(
+    request: web.BaseRequest, transport: asyncio.Transport, reader_s_max: float
+) -> None:
     try:
-        async with asyncio.timeout(READER_STALL_S_MAX):
+        async with asyncio.timeout(reader_s_max):
             await request.writer.drain()
     except TimeoutError as error:
         transport.abort()

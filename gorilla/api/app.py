@@ -13,6 +13,7 @@ from gorilla.api.answers import Answer, Stamp
 from gorilla.api.connection import RequestIds
 from gorilla.api.dependencies import ApiDependencies
 from gorilla.api.documents import Documents
+from gorilla.api.limits import HttpLimits
 from gorilla.api.metrics import RequestMetrics
 from gorilla.api.presenting import problem_answer, problem_of
 from gorilla.api.requests import Call, check_headers, request_id_of
@@ -26,11 +27,14 @@ UNKNOWN_ROUTE = "unknown"
 class Api:
     """Serves requests; made by :func:`build_app`."""
 
-    def __init__(self, router: Router, node: str, metrics: RequestMetrics) -> None:
-        """Take the routes, the node's name, and where requests are counted."""
+    def __init__(
+        self, router: Router, node: str, metrics: RequestMetrics, limits: HttpLimits
+    ) -> None:
+        """Take the routes, the node's name, where requests are counted, and what they may take."""
         self.router = router
         self.stamp = Stamp(node)
         self.ids = RequestIds()
+        self.limits = limits
         self._metrics = metrics
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -43,10 +47,10 @@ class Api:
             path, query = split_target(request.raw_path)
             route, parameters = self.router.find(request.method, path)
             template = route.template
-            answer = await route.handler(Call(request, parameters, query, request_id))
+            answer = await route.handler(Call(request, parameters, query, self.limits))
         except Exception as error:
             answer = self._failed(error, request_id)
-        answer.stamp(self.stamp.lines(request_id))
+        answer.stamp(self.stamp.lines(request_id), self.limits.reader_s_max)
         took_s = time.monotonic() - started_s
         self._metrics.observe(template, request.method, answer.status, took_s)
         return answer
@@ -62,4 +66,4 @@ def build_app(deps: ApiDependencies) -> Api:
     documents = Documents(deps.dashboard)
     router = Router(routes(deps, documents))
     documents.describe(router.routes, deps.version)
-    return Api(router, deps.node, metrics)
+    return Api(router, deps.node, metrics, deps.limits)

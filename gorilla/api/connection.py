@@ -1,6 +1,6 @@
 """Connections: slow clients are cut off, broken requests get a problem, their number is bounded.
 
-One sweep per second looks at all connections, so that a request costs no timer of its own.
+A sweep once a second looks at all connections, so that a request costs no timer of its own.
 """
 
 import asyncio
@@ -14,24 +14,17 @@ from aiohttp.http_exceptions import LineTooLong
 from typing_extensions import override
 
 from gorilla.api.answers import Answer, Stamp
+from gorilla.api.limits import (
+    HEADER_BYTES_MAX,
+    HEADERS_MAX,
+    LINE_BYTES_MAX,
+    REFUSALS_MAX,
+    HttpLimits,
+)
 from gorilla.api.presenting import problem_answer, problem_of
-from gorilla.api.requests import HEADER_BYTES_MAX, BrokenBodyError
+from gorilla.api.requests import BrokenBodyError
 from gorilla.service.errors import OverloadedError
 from gorilla.wire.problems import ProblemCode
-
-LINE_BYTES_MAX: Final = 8 * 1024
-"""Longest request line, and longest single header."""
-
-HEADERS_MAX: Final = 100
-HEAD_S_MAX: Final = 10.0
-"""How long a request's headers may take, from the connection or their first byte on (seconds)."""
-
-KEEP_ALIVE_S: Final = 75.0
-LINGER_S: Final = 2.0
-"""How long what is left of a refused body is read and thrown away, so that the answer arrives."""
-
-REFUSALS_MAX: Final = 128
-"""Connections beyond the bound that are told so; still more are cut without a word."""
 
 _HEAD_BYTES_MAX: Final = LINE_BYTES_MAX + HEADER_BYTES_MAX
 
@@ -63,12 +56,12 @@ class Connection(web.RequestHandler):
         super().__init__(
             server,
             loop=loop,
-            keepalive_timeout=KEEP_ALIVE_S,
+            keepalive_timeout=server.limits.keep_alive_s,
             access_log=None,  # type: ignore[arg-type]  # aiohttp means "none" by it
             max_line_size=LINE_BYTES_MAX,
             max_field_size=LINE_BYTES_MAX,
             max_headers=HEADERS_MAX,
-            lingering_time=LINGER_S,
+            lingering_time=server.limits.linger_s,
             # A compressed body is refused as a media type; nothing is ever inflated.
             auto_decompress=False,
         )
@@ -99,10 +92,10 @@ class Connection(web.RequestHandler):
     def sweep(self, now_s: float) -> None:
         """Cut the connection if its next request does not get complete (``now_s``: loop time)."""
         since_s = self._head_since_s
-        if since_s is None or now_s - since_s < HEAD_S_MAX:
+        if since_s is None or now_s - since_s < self._server.limits.head_s_max:
             return
         if self._head_bytes:
-            self._cut(f"The headers did not arrive within {HEAD_S_MAX:.0f} s.")
+            self._cut(f"The headers did not arrive within {self._server.limits.head_s_max:g} s.")
         else:
             self.force_close()
 
@@ -165,7 +158,7 @@ class HttpServer(web.Server):
     """Makes a :class:`Connection` for each client, up to a bound, and watches over them."""
 
     def __init__(
-        self, handler: RequestHandler, *, stamp: Stamp, ids: RequestIds, connections_max: int
+        self, handler: RequestHandler, *, stamp: Stamp, ids: RequestIds, limits: HttpLimits
     ) -> None:
         """Take the handler of all requests.
 
@@ -173,34 +166,34 @@ class HttpServer(web.Server):
             handler: Called with each request; raises nothing.
             stamp: Header lines of this node.
             ids: Source of request ids.
-            connections_max: Connections at once; those beyond get a 503.
+            limits: What clients may take.
 
         """
         loop = asyncio.get_running_loop()
         super().__init__(handler, loop=loop)
         self._stamp = stamp
         self._ids = ids
-        self._connections_max = connections_max
+        self.limits = limits
         self._refused: dict[_Refused, float] = {}
         self._sweeping: asyncio.TimerHandle | None = None
 
     @override
     def __call__(self) -> Any:
         """Make the protocol of a new connection."""
-        if len(self._connections) >= self._connections_max:
+        if len(self._connections) >= self.limits.connections_max:
             return _Refused(self)
         return Connection(self, self._loop)
 
     def start_sweeping(self) -> None:
-        """Look at all connections now, and again every second."""
+        """Look at all connections now, and again and again."""
         now_s = self._loop.time()
         for connection in self.connections:
             assert isinstance(connection, Connection)
             connection.sweep(now_s)
         for refused, since_s in list(self._refused.items()):
-            if now_s - since_s > LINGER_S:
+            if now_s - since_s > self.limits.linger_s:
                 refused.cut()
-        self._sweeping = self._loop.call_later(1.0, self.start_sweeping)
+        self._sweeping = self._loop.call_later(self.limits.sweep_s, self.start_sweeping)
 
     def stop_sweeping(self) -> None:
         """Leave the connections alone, and cut those that were refused."""
@@ -214,7 +207,7 @@ class HttpServer(web.Server):
         """Return the answer to a request that never became one."""
         request_id = self._ids.next()
         answer = problem_answer(problem_of(error, request_id), request_id)
-        answer.stamp(self._stamp.lines(request_id))
+        answer.stamp(self._stamp.lines(request_id), self.limits.reader_s_max)
         return answer
 
     def refusal(self, error: Exception) -> bytes:

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from gorilla.api.limits import HttpLimits
 from gorilla.service.cluster import ClusterService
 from gorilla.service.locks import LockService
 from gorilla.service.snapshots import StoredSnapshot
@@ -50,3 +51,4 @@ class ApiDependencies(msgspec.Struct, frozen=True, kw_only=True):
     dashboard: Page
     snapshots: SnapshotOperations | None = None
     """None when no database is configured."""
+    limits: HttpLimits = HttpLimits()

@@ -8,6 +8,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
+from gorilla.api.limits import HEADER_BYTES_MAX, HttpLimits
 from gorilla.api.routing import decode_percent, parse_query
 from gorilla.wire.fields import (
     BODY_BYTES_MAX,
@@ -19,12 +20,6 @@ from gorilla.wire.fields import (
 )
 from gorilla.wire.problems import ProblemCode, ProblemError
 
-BODY_S_MAX: Final = 10.0
-"""How long a body may take to arrive, from the end of the headers on (seconds)."""
-
-HEADER_BYTES_MAX: Final = 16 * 1024
-"""All headers of a request together."""
-
 _REQUEST_ID_CHARS_MAX: Final = 128
 
 
@@ -35,10 +30,10 @@ class BrokenBodyError(ProblemError):
 class Call:
     """A request on its way through a handler."""
 
-    __slots__ = ("_parameters", "_query", "_request", "errors", "request_id")
+    __slots__ = ("_limits", "_parameters", "_query", "_request", "errors")
 
     def __init__(
-        self, request: web.BaseRequest, parameters: tuple[str, ...], query: str, request_id: str
+        self, request: web.BaseRequest, parameters: tuple[str, ...], query: str, limits: HttpLimits
     ) -> None:
         """Take a request that was found a route.
 
@@ -46,13 +41,13 @@ class Call:
             request: As aiohttp has it; its body need not be there yet.
             parameters: Path parameters, still percent-encoded.
             query: Query, still percent-encoded.
-            request_id: Given by the client or made here.
+            limits: What the client may take.
 
         """
         self._request = request
         self._parameters = parameters
         self._query = query
-        self.request_id = request_id
+        self._limits = limits
         self.errors = Errors()
 
     def resource(self) -> str:
@@ -74,7 +69,7 @@ class Call:
             ProblemError: It is too large, too slow, of another media type, or not an object.
 
         """
-        return Body(await _read(self._request), self.errors)
+        return Body(await _read(self._request, self._limits.body_s_max), self.errors)
 
 
 def _resource_of(text: str) -> str:
@@ -100,7 +95,7 @@ def check_headers(request: web.BaseRequest) -> None:
         raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail)
 
 
-async def _read(request: web.BaseRequest) -> bytes:
+async def _read(request: web.BaseRequest, time_s_max: float) -> bytes:
     if not request.body_exists:
         return b""
     length = request.headers.get("Content-Length")
@@ -109,26 +104,26 @@ async def _read(request: web.BaseRequest) -> bytes:
     _check_media_type(request.headers)
     content = request.content
     if not content.is_eof():
-        return await _read_rest(request)
+        return await _read_rest(request, time_s_max)
     body = content.read_nowait(-1)
     if len(body) > BODY_BYTES_MAX:
         raise BrokenBodyError(ProblemCode.BODY_TOO_LARGE)
     return body
 
 
-async def _read_rest(request: web.BaseRequest) -> bytes:
+async def _read_rest(request: web.BaseRequest, time_s_max: float) -> bytes:
     """Read a body that has not arrived completely yet."""
     if request.headers.get("Expect", "").lower() == "100-continue":
         _say_continue(request)
     pieces = bytearray()
     try:
-        async with asyncio.timeout(BODY_S_MAX):
+        async with asyncio.timeout(time_s_max):
             while piece := await request.content.readany():
                 pieces += piece
                 if len(pieces) > BODY_BYTES_MAX:
                     raise BrokenBodyError(ProblemCode.BODY_TOO_LARGE)
     except TimeoutError as error:
-        detail = f"The body did not arrive within {BODY_S_MAX:.0f} s."
+        detail = f"The body did not arrive within {time_s_max:g} s."
         raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail) from error
     except (web.RequestPayloadError, HttpProcessingError) as error:
         detail = "The body's transfer coding is broken."

@@ -7,7 +7,6 @@ from typing import Final
 from gorilla.api.app import Api
 from gorilla.api.connection import HttpServer
 
-CONNECTIONS_MAX_DEFAULT: Final = 10_000
 BACKLOG: Final = 1_024
 
 
@@ -44,25 +43,23 @@ class ApiServer:
         self.stop_listening()
         self._server.stop_sweeping()
         self._server.pre_shutdown()
-        await self._server.shutdown(grace_s)
+        # aiohttp waits up to this long twice: for the answer, and for what comes after it.
+        await self._server.shutdown(grace_s / 2)
 
 
-async def serve(
-    api: Api, host: str, port: int, *, connections_max: int = CONNECTIONS_MAX_DEFAULT
-) -> ApiServer:
+async def serve(api: Api, host: str, port: int) -> ApiServer:
     """Serve an API until :meth:`ApiServer.close`.
 
     Args:
         api: From :func:`gorilla.api.app.build_app`.
         host: Address to bind.
         port: 0 for any free one.
-        connections_max: Connections at once; those beyond get a 503.
 
     Raises:
         ListenError: The address is taken, or is none of this machine.
 
     """
-    server = HttpServer(api.handle, stamp=api.stamp, ids=api.ids, connections_max=connections_max)
+    server = HttpServer(api.handle, stamp=api.stamp, ids=api.ids, limits=api.limits)
     loop = asyncio.get_running_loop()
     try:
         # Never shared: a second node on the same port must fail, not take half of the requests.

@@ -30,6 +30,7 @@ class _DirectoryFile:
 
     def write(self, data: bytes) -> None:
         """Append ``data``."""
+        self._check_open()
         rest = memoryview(data)
         while rest:
             written = os.write(self._fd, rest)
@@ -38,12 +39,12 @@ class _DirectoryFile:
 
     def sync(self) -> None:
         """Make everything written so far durable."""
-        if self._fd < 0:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        self._check_open()
         _datasync(self._fd)
 
     def size(self) -> int:
         """Return the bytes written so far."""
+        self._check_open()
         return self._size
 
     def close(self) -> None:
@@ -52,6 +53,10 @@ class _DirectoryFile:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
+
+    def _check_open(self) -> None:
+        if self._fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 class DirectoryDisk:

@@ -228,6 +228,7 @@ class Engine:
         self._transport._onNodeDisconnected(self._node_of(peer))  # noqa: SLF001  likewise
         if peer == self._core.leader_id:
             self._following.abort_install()
+            self._following.forget_leader()
         self._election.lost_link(peer, self._now())
 
     def unreachable(self, peer: str) -> None:

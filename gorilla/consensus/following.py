@@ -11,7 +11,7 @@ from gorilla.consensus.library import FailStopError, RaftCore
 from gorilla.consensus.ports import Message, Offload
 from gorilla.consensus.roster import decode_members
 from gorilla.consensus.shipping import Installer
-from gorilla.consensus.snapshots import Snapshot, SnapshotReceiver, SnapshotStore
+from gorilla.consensus.snapshots import SnapshotMeta, SnapshotReceiver, SnapshotStore
 from gorilla.service.ports import Replica
 
 log = logging.getLogger(__name__)
@@ -143,8 +143,7 @@ class FollowerSide:
             },
         )
 
-    def _install(self, snapshot: Snapshot, receiver: SnapshotReceiver) -> None:
-        meta = snapshot.meta
+    def _install(self, meta: SnapshotMeta, receiver: SnapshotReceiver) -> None:
         is_known = self._journal.term_at(meta.index) == meta.term
         if meta.index <= self.committed or is_known:
             receiver.abort()

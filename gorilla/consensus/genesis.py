@@ -1,114 +1,116 @@
-"""The state that a cluster begins with when it was restored: written once, before anything else.
+"""The state that a cluster begins with, as a file of the data directory: ``genesis.snap``.
 
-``gorillad restore`` puts it in the first member's empty directory; forming the cluster brings it
-to the others. When a formed node starts for the first time, it becomes the local snapshot of log
-index 2, behind two entries that every such node makes alike, so the log begins on solid ground.
+It is there, whole and durable, before the identity says that this node is a member.
 """
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
+import hashlib
+from collections.abc import Iterator
+from typing import Final, Protocol
 
-from gorilla.consensus.codec import NO_OP, LogEntry
-from gorilla.consensus.disk import DirectoryDisk
-from gorilla.consensus.identity import (
-    GENESIS_FILE,
-    PART_SUFFIX,
-    Identity,
-    IdentityError,
-    load_or_create,
-)
-from gorilla.consensus.ports import Disk
-from gorilla.consensus.roster import encode_members
-from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore
-from gorilla.service.packing import FORMAT_VERSION, PackingError, pack_chunks, unpack
+from gorilla.consensus.formation_messages import CHUNK_BYTES
+from gorilla.consensus.identity import GENESIS_FILE, PART_SUFFIX, GenesisRef
+from gorilla.consensus.ports import AppendFile, Disk
 
-GENESIS_INDEX: Final = 2
-_MAGIC: Final = b"gorilla genesis 1\n"
-_READ_BYTES: Final = 1024 * 1024
+_PART: Final = GENESIS_FILE + PART_SUFFIX
 
 
-def write_genesis(data_dir: Path, name: str, chunks: Iterable[bytes]) -> None:
-    """Prepare an empty data directory to form a new cluster with this state.
+class GenesisReader(Protocol):
+    """A genesis that lies somewhere else."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return ``size`` bytes from ``offset``, fewer only at the end."""
+        ...
+
+
+class GenesisFile:
+    """The genesis of one data directory, arriving in pieces and served in pieces."""
+
+    def __init__(self, disk: Disk) -> None:
+        """Begin; nothing is touched yet."""
+        self._disk = disk
+        self._part: AppendFile | None = None
+
+    def keep(self, offset: int, data: bytes) -> None:
+        """Append a piece; ``offset`` 0 begins anew."""
+        if offset == 0:
+            self.close()
+            if _PART in self._disk.names():
+                self._disk.remove(_PART)
+            self._part = self._disk.append(_PART)
+        assert self._part is not None
+        assert self._part.size() == offset
+        self._part.write(data)
+
+    def finish(self) -> None:
+        """Make what was kept the genesis, durably."""
+        assert self._part is not None
+        self._part.sync()
+        self.close()
+        self._disk.rename(_PART, GENESIS_FILE)
+        self._disk.sync_directory()
+
+    def close(self) -> None:
+        """Close the part that is open, if one is."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+
+    def read(self, offset: int, size: int = CHUNK_BYTES) -> bytes:
+        """Return a piece of it."""
+        return self._disk.read(GENESIS_FILE, offset, size)
+
+
+def prepare_genesis(disk: Disk, reader: GenesisReader | None) -> GenesisRef | None:
+    """Make sure that the genesis lies in the data directory, durably, and return what it is.
+
+    Blocks while it reads all of it: call it in a thread.
 
     Args:
-        data_dir: Directory of the first listed member.
-        name: Name of that member.
-        chunks: The state, as ``FrozenState.chunks`` gives it.
+        disk: The data directory.
+        reader: Where the genesis comes from; None when it is in the directory already, if any.
 
     Raises:
-        IdentityError: The directory has been used already.
+        ValueError: It is empty.
         OSError: The disk fails.
 
     """
-    with DirectoryDisk(data_dir) as disk:
-        identity = load_or_create(disk, name)
-        if identity.formed or GENESIS_FILE in disk.names():
-            raise IdentityError(
-                f"{data_dir} has been used already: restore into an empty directory"
-            )
-        packed = pack_chunks(chunks)
-        part = GENESIS_FILE + PART_SUFFIX
-        if part in disk.names():
-            disk.remove(part)
-        file = disk.append(part)
-        try:
-            file.write(_MAGIC)
-            for piece in packed.pieces:
-                file.write(piece)
-            file.sync()
-        finally:
-            file.close()
-        disk.rename(part, GENESIS_FILE)
-        disk.sync_directory()
+    present = _describe(_own_pieces(disk)) if GENESIS_FILE in disk.names() else None
+    if reader is None:
+        return present
+    ref = _describe(_pieces(reader))
+    if ref.size == 0:
+        raise ValueError("the state to begin with is empty")
+    if ref != present:
+        file = GenesisFile(disk)
+        offset = 0
+        for piece in _pieces(reader):
+            file.keep(offset, piece)
+            offset += len(piece)
+        file.finish()
+    return ref
 
 
-def seed_snapshot(disk: Disk, store: SnapshotStore, identity: Identity) -> bool:
-    """Make the genesis of a formed cluster its first local snapshot; True when it was done now.
-
-    Safe at any interruption: until the snapshot is published, nothing of the log exists.
-
-    Raises:
-        IdentityError: The genesis that the cluster was formed with can't be read.
-
-    """
-    assert identity.cluster_id is not None
-    if identity.genesis is None or store.latest() is not None:
-        return False
-    writer = store.begin(_genesis_meta(identity))
-    try:
-        for chunk in _read_chunks(disk):
-            writer.write(chunk)
-        writer.commit_file()
-    except (PackingError, OSError) as error:
-        writer.abort()
-        raise IdentityError(f"{GENESIS_FILE} can't be read: {error}; restore again") from error
-    writer.publish()
-    return True
+def _describe(pieces: Iterator[bytes]) -> GenesisRef:
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return GenesisRef(size=size, sha256=digest.hexdigest())
 
 
-def _genesis_meta(identity: Identity) -> SnapshotMeta:
-    no_op = bytes((NO_OP,))
-    previous: LogEntry = (no_op, GENESIS_INDEX - 1, 0)
-    last: LogEntry = (no_op, GENESIS_INDEX, 0)
-    return SnapshotMeta(
-        index=GENESIS_INDEX,
-        term=0,
-        last=last,
-        previous=previous,
-        members=encode_members(identity.members),
-        cluster_id=identity.cluster_id or "",
-    )
+def _pieces(reader: GenesisReader) -> Iterator[bytes]:
+    for offset in range(0, reader.size, CHUNK_BYTES):
+        yield reader.read(offset, CHUNK_BYTES)
 
 
-def _read_chunks(disk: Disk) -> Iterable[bytes]:
-    if disk.read(GENESIS_FILE, 0, len(_MAGIC)) != _MAGIC:
-        raise PackingError("it is of another format")
-    return unpack(FORMAT_VERSION, _pieces(disk))
-
-
-def _pieces(disk: Disk) -> Iterable[bytes]:
-    offset = len(_MAGIC)
-    while piece := disk.read(GENESIS_FILE, offset, _READ_BYTES):
-        offset += len(piece)
+def _own_pieces(disk: Disk) -> Iterator[bytes]:
+    offset = 0
+    while piece := disk.read(GENESIS_FILE, offset, CHUNK_BYTES):
         yield piece
+        offset += len(piece)

@@ -15,6 +15,7 @@ from gorilla.consensus.snapshots import (
     CorruptSnapshotError,
     Snapshot,
     SnapshotGoneError,
+    SnapshotMeta,
     SnapshotReceiver,
     SnapshotStore,
 )
@@ -118,7 +119,7 @@ class Installer:
         store: SnapshotStore,
         offload: Offload,
         tell: Tell,
-        install: Callable[[Snapshot, SnapshotReceiver], None],
+        install: Callable[[SnapshotMeta, SnapshotReceiver], None],
     ) -> None:
         """Collect into ``store``; ``install`` gets a verified snapshot, to publish or to abort."""
         self._store = store
@@ -169,7 +170,7 @@ class Installer:
         receiver = self._receiver
         assert receiver is not None
         self._is_finishing = True
-        found: list[Snapshot] = []
+        found: list[SnapshotMeta] = []
 
         def verify() -> None:
             found.append(receiver.verify())

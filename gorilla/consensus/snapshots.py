@@ -264,6 +264,7 @@ class SnapshotReceiver:
         self._part = part
         self._file = file
         self._total_size = total_size
+        self._meta: SnapshotMeta | None = None
         self.received = 0
         """Bytes that have come: the next piece starts there."""
 
@@ -281,30 +282,37 @@ class SnapshotReceiver:
         self._file.write(data)
         self.received += len(data)
 
-    def finish(self) -> Snapshot:
-        """Verify everything, then make it the newest snapshot, durably.
-
-        It blocks; it may run in a worker thread. When it raises, the present snapshot is as
-        before and nothing of the new one stays.
+    def verify(self) -> SnapshotMeta:
+        """Check that all has come and is right. It blocks; it may run in a worker thread.
 
         Raises:
-            CorruptSnapshotError: It is not whole or damaged.
-            StaleSnapshotError: The present one is newer.
+            CorruptSnapshotError: It is not whole or damaged; nothing of it stays.
         """
         try:
-            return self._store.publish(self._part, self._verify(), self._total_size)
+            if self.received != self._total_size:
+                raise CorruptSnapshotError(
+                    self._part, self.received, f"{self._total_size} bytes were announced"
+                )
+            self._file.sync()
+            self._file.close()
+            self._meta = self._store.verify(self._part, self._total_size)
         except Exception:
             self.abort()
             raise
+        return self._meta
 
-    def _verify(self) -> SnapshotMeta:
-        if self.received != self._total_size:
-            raise CorruptSnapshotError(
-                self._part, self.received, f"{self._total_size} bytes were announced"
-            )
-        self._file.sync()
-        self._file.close()
-        return self._store.verify(self._part, self._total_size)
+    def publish(self) -> Snapshot:
+        """Make what was verified the newest snapshot, durably.
+
+        Raises:
+            StaleSnapshotError: The present one is newer; nothing of this one stays.
+        """
+        assert self._meta is not None, "verify comes first"
+        try:
+            return self._store.publish(self._part, self._meta, self._total_size)
+        except Exception:
+            self.abort()
+            raise
 
     def abort(self) -> None:
         """Give up; nothing of it stays."""

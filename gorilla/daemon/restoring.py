@@ -49,7 +49,13 @@ def _check_first(settings: Settings, member: MemberConfig) -> None:
 
 
 def _check_empty(data_dir: Path) -> None:
-    if data_dir.exists() and any(data_dir.iterdir()):
+    """Refuse early what :func:`write_genesis` would; a broken-off restore may be done again."""
+    from gorilla.consensus.disk import LOCK_NAME  # noqa: PLC0415 - loads the journal
+    from gorilla.consensus.identity import GENESIS_FILE, IDENTITY_FILE, PART_SUFFIX  # noqa: PLC0415
+
+    unfinished = {LOCK_NAME, IDENTITY_FILE, IDENTITY_FILE + PART_SUFFIX, GENESIS_FILE + PART_SUFFIX}
+    names = {path.name for path in data_dir.iterdir()} if data_dir.exists() else set()
+    if not names <= unfinished:
         raise CommandError(
             f"{data_dir} holds the data of a node. A restore makes a NEW cluster, so the old one "
             "must be gone: stop every node, move every node's directory away (keep it until all "
@@ -102,12 +108,13 @@ def _confirm(data_dir: Path) -> None:
 
 def _write(data_dir: Path, node: str, prepared: "PreparedRestore") -> None:
     # Only here: consensus loads the whole replication.
+    from gorilla.consensus.disk import DiskInUseError  # noqa: PLC0415
     from gorilla.consensus.genesis import write_genesis  # noqa: PLC0415
     from gorilla.consensus.identity import IdentityError  # noqa: PLC0415
 
     try:
         write_genesis(data_dir, node, prepared.genesis)
-    except IdentityError as error:
+    except (IdentityError, DiskInUseError) as error:
         raise CommandError(str(error)) from error
 
 

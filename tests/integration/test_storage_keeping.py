@@ -1,6 +1,7 @@
 """From the lock table into PostgreSQL and back, with the database stopped in between."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -63,26 +64,22 @@ async def test_locks_go_on_while_the_database_is_down_and_snapshots_catch_up():
         url = server.start()
         migrating.upgrade(url)
         archive = PostgresSnapshots(url)
-        keeper = SnapshotKeeper(archive, node, ManualClock(), interval_s=0.01)
-        stop = asyncio.Event()
-        running = asyncio.create_task(keeper.run(stop))
+        keeper = SnapshotKeeper(archive, node, ManualClock())
         try:
             node.grant("first")
-            await until(lambda: stored_locks(keeper) == 1)
+            await step_until(keeper, lambda: stored_locks(keeper) == 1)
 
             await asyncio.to_thread(server.stop)
-            await until(lambda: keeper.health().failing_since is not None)
+            await step_until(keeper, lambda: keeper.health().failing_since is not None)
             node.grant("while it is down")
             with pytest.raises(StorageUnavailableError):
                 await keeper.take()
             alarm = keeper.health()
 
             await asyncio.to_thread(server.start)
-            await until(lambda: stored_locks(keeper) == 2)
+            await step_until(keeper, lambda: stored_locks(keeper) == 2)
             after = keeper.health()
         finally:
-            stop.set()
-            await asyncio.wait_for(running, 60)
             await archive.close()
             server.stop()
 
@@ -137,7 +134,7 @@ def stored_locks(keeper: SnapshotKeeper) -> int:
     return 0 if newest is None else newest.lock_count
 
 
-async def until(condition) -> None:
+async def step_until(keeper: SnapshotKeeper, condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():
-            await asyncio.sleep(0.01)
+            await keeper.step()

@@ -61,9 +61,7 @@ async def read_raw(reader: asyncio.StreamReader, timeout_s: float = 5.0) -> RawA
     async with asyncio.timeout(timeout_s):
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status_line, *lines = head.split("\r\n")
-        headers = {
-            name.lower(): value for name, value in (ln.split(": ", 1) for ln in lines if ln)
-        }
+        headers = {name.lower(): value for name, value in (ln.split(": ", 1) for ln in lines if ln)}
         content = await reader.readexactly(int(headers.get("content-length", "0")))
         return RawAnswer(
             int(status_line.split(" ")[1]),
@@ -165,13 +163,12 @@ async def running_api(
     node: Node | None = None,
     *,
     snapshots: SnapshotOperations | None = None,
-    connections_max: int = 1_000,
     **changes: Any,
 ) -> AsyncIterator[RunningApi]:
     """Serve the API of a node (by default of a new one that leads) on a free port."""
     node = node or Node()
     api = build_app(dependencies(node, snapshots, **changes))
-    server = await serve(api, "127.0.0.1", 0, connections_max=connections_max)
+    server = await serve(api, "127.0.0.1", 0)
     running = RunningApi(node, api, server)
     try:
         yield running

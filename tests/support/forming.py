@@ -19,7 +19,8 @@ from gorilla.consensus.formation_actions import (
 )
 from gorilla.consensus.formation_messages import Chunk, encode
 from gorilla.consensus.formation_rules import Formation
-from gorilla.consensus.identity import GENESIS_FILE, GenesisRef, load, load_or_create, save
+from gorilla.consensus.genesis import GenesisFile, prepare_genesis
+from gorilla.consensus.identity import GenesisRef, load, load_or_create, save
 from gorilla.consensus.peers.admission import decide
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.service.ports import Member
@@ -52,6 +53,17 @@ class Line:
     back: "Line | None" = None
 
 
+class BytesReader:
+    """A genesis in memory."""
+
+    def __init__(self, data):
+        self._data = data
+        self.size = len(data)
+
+    def read(self, offset, size):
+        return self._data[offset : offset + size]
+
+
 class Process:
     """A running node over a data directory."""
 
@@ -64,10 +76,8 @@ class Process:
         self.lines = {}  # peer id -> the line on which this process hears it
         self.names = names
         identity = load_or_create(disk, name)
-        ref = None
-        if genesis is not None:
-            disk.append(GENESIS_FILE).write(genesis)
-            ref = genesis_of(genesis)
+        self.genesis = GenesisFile(disk)
+        ref = prepare_genesis(disk, BytesReader(genesis) if genesis else None)
         self.rules = Formation(identity, members(*names), world.new_cluster_id, ref)
         self.act(self.rules.start())
 
@@ -102,13 +112,6 @@ class Process:
             case Save():
                 save(self.disk, action.identity)
                 self.world.check(action.identity)
-            case KeepChunk():
-                self.world.kept(self, action)
-            case KeepGenesis():
-                self.disk.rename(GENESIS_FILE + ".part", GENESIS_FILE)
-            case ServeChunk():
-                data = self.disk.read(GENESIS_FILE, action.offset, SERVED_BYTES)
-                self.send(action.peer, encode(Chunk(action.offset, data)))
             case Close():
                 self.unlink(action.peer)
             case Join():
@@ -116,6 +119,18 @@ class Process:
             case Fail():
                 self.failure = action.text
                 self.crash()
+            case _:
+                self.do_with_genesis(action)
+
+    def do_with_genesis(self, action):
+        match action:
+            case KeepChunk():
+                self.genesis.keep(action.offset, action.data)
+            case KeepGenesis():
+                self.genesis.finish()
+            case ServeChunk():
+                data = self.genesis.read(action.offset, SERVED_BYTES)
+                self.send(action.peer, encode(Chunk(action.offset, data)))
 
     def send(self, peer, message):
         line = self.lines.get(peer)
@@ -159,12 +174,6 @@ class World:
         self.crash_at = None
         return True
 
-    def kept(self, process, chunk):
-        name = GENESIS_FILE + ".part"
-        if chunk.offset == 0 and name in process.disk.names():
-            process.disk.remove(name)
-        process.disk.append(name).write(chunk.data)
-
     def check(self, identity):
         if not identity.formed:
             return
@@ -185,7 +194,8 @@ class World:
     def restart(self, process, names=None):
         process.crash()
         self.processes.remove(process)
-        return self.start(process.identity.name, names or process.names, process.disk)
+        disk = process.disk.crash()  # what was not made durable is gone
+        return self.start(process.identity.name, names or process.names, disk)
 
     def wipe(self, process):
         process.crash()
@@ -202,12 +212,14 @@ class World:
                 return
         if infos[one].cluster_id is not None and infos[other].cluster_id is not None:
             return  # a link between members: not formation's
+        self.link(one, other, infos)
+
+    def link(self, one, other, infos):
         to_other = Line(one, other, infos[one])
         to_one = Line(other, one, infos[other])
         to_other.back, to_one.back = to_one, to_other
         for line in (to_other, to_one):
-            line.to.unlink(infos[line.sender].id)
-        for line in (to_other, to_one):
+            line.to.unlink(line.said_at_hello.id)  # superseded
             if line.to.alive:
                 line.to.lines[line.said_at_hello.id] = line
         for line in (to_other, to_one):
@@ -248,4 +260,4 @@ class World:
 
 def stored(process):
     """Return the identity as a restart would find it."""
-    return load(process.disk)
+    return load(process.disk.crash())

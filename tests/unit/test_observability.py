@@ -3,11 +3,13 @@
 import io
 import json
 import logging
+import re
 
 import pytest
 from prometheus_client import generate_latest
 
-from gorilla.observability import REQUEST_ID, Metrics, set_up_logging
+from gorilla.api.metrics import RequestMetrics
+from gorilla.observability import REQUEST_ID, Metrics, reference_page, set_up_logging
 
 log = logging.getLogger("gorilla.test")
 
@@ -38,7 +40,7 @@ def test_a_json_line_is_one_object_with_the_request_it_was_said_for():
 
     token = REQUEST_ID.set("r-1")
     try:
-        raise ValueError("no")
+        int("no")
     except ValueError:
         log.exception("failed")
     finally:
@@ -48,7 +50,7 @@ def test_a_json_line_is_one_object_with_the_request_it_was_said_for():
     fields = json.loads(line)
     assert fields["requestId"] == "r-1"
     assert (fields["level"], fields["node"], fields["message"]) == ("error", "n1", "failed")
-    assert "ValueError: no" in fields["exception"]
+    assert "ValueError: invalid literal" in fields["exception"]
 
 
 def test_what_a_client_sent_cannot_look_like_a_line_of_ours():
@@ -78,3 +80,16 @@ def test_metrics_of_two_nodes_in_one_process_do_not_meet():
     assert b"gorilla_locks_held 3.0" in generate_latest(first.registry)
     assert b"gorilla_locks_held 0.0" in generate_latest(second.registry)
     assert b'gorilla_node_info{node="n2",version="0.1.0"} 1.0' in generate_latest(second.registry)
+
+
+def test_the_metrics_of_requests_stand_in_the_reference_page_and_meet_no_others():
+    metrics, requests = Metrics("n1", "0.1.0"), RequestMetrics()
+    requests.observe("/api/v1/locks", "GET", 200, 0.001)
+    metrics.registry.register(requests)
+
+    exposed = generate_latest(metrics.registry).decode()
+    families = [line.split()[2] for line in exposed.splitlines() if line.startswith("# TYPE")]
+
+    assert len(families) == len(set(families))
+    ours = {n for n in families if n.startswith("gorilla_") and not n.endswith("_created")}
+    assert ours == set(re.findall(r"(?m)^\| `(gorilla_\w+)` \|", reference_page()))

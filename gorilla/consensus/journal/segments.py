@@ -127,8 +127,8 @@ class Segments:
         """Go on in a new segment; ``checkpoint`` is the state, all of it durable."""
         old, old_number, sequence = self._file, self._number, self._sequence + 1
         self._start_segment(old_number + 1, sequence, checkpoint)
-        self._write_close(old, sequence)
-        self._closed.append(ClosedSegment(old_number, checkpoint.last, old.size()))
+        size = self._write_close(old, sequence)
+        self._closed.append(ClosedSegment(old_number, checkpoint.last, size))
 
     def remove_below(self, first_index: int) -> None:
         """Remove the segments without entries from ``first_index`` on.
@@ -154,7 +154,10 @@ class Segments:
         self._disk.sync_directory()
         self._active, self._number, self._sequence = active, number, sequence
 
-    def _write_close(self, file: AppendFile, sequence: int) -> None:
+    def _write_close(self, file: AppendFile, sequence: int) -> int:
+        """Mark the end of a segment; return its size."""
         file.write(encode_frame(FRAME_MAGIC, sequence, encode_record(Close()), self._seed))
         file.sync()
+        size = file.size()
         file.close()
+        return size

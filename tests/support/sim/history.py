@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from typing_extensions import override
+
 
 class Kind(StrEnum):
     """What a client asked."""
@@ -62,6 +64,7 @@ class Operation:
     marks: tuple[str, ...] = ()
     """Secrets that its commands carry; seen in the log, the command was not without effect."""
 
+    @override
     def __str__(self) -> str:
         answer = f"{self.result}"
         for word in (self.holder, self.fencing, self.given_token):
@@ -147,5 +150,6 @@ class Violation:
     checker: str
     text: str
 
+    @override
     def __str__(self) -> str:
         return f"{self.checker}: {self.text}"

@@ -121,7 +121,7 @@ class NodeLoop(asyncio.AbstractEventLoop):
     ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]  # generators, too
         self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None) and None)
+        task.add_done_callback(self._tasks.pop)
         return task
 
     @override

@@ -21,9 +21,12 @@ class Endpoint(Protocol):
     """A node as the network knows it."""
 
     id: str
-    is_up: bool
     is_paused: bool
-    life: int
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a process runs there."""
+        ...
 
     def link_up(self, peer: str) -> None:
         """There is a connection to ``peer``."""

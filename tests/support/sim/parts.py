@@ -22,8 +22,8 @@ from tests.support.sim.disk import MachineDisk
 from tests.support.sim.history import Applied, History, Operation
 
 if TYPE_CHECKING:
-    from tests.support.sim.scheduler import NodeClock
     from tests.support.sim.node import SimNode
+    from tests.support.sim.scheduler import NodeClock
     from tests.support.sim.world import World
 
 CLUSTER_ID = "simulated-cluster"

@@ -11,22 +11,24 @@ class Profile:
 
     name: str
     nodes: int = 3
-    duration_s: float = 8.0
+    duration_s: float = 10.0
     """How long there are clients and faults."""
     settle_s_max: float = 20.0
     """How long the cluster may take afterwards until everything is as it should be."""
-    clients: int = 4
+    clients: int = 5
     resources: int = 3
-    think_s: float = 0.08
+    think_s: float = 0.06
     """Average pause of a client between an answer and its next request."""
-    timeouts_s: tuple[float, float] = (0.4, 2.5)
+    timeouts_s: tuple[float, float] = (0.3, 2.0)
     """Lease timeouts that clients ask for, shortest and longest."""
     faults: Weights = field(default_factory=dict)
-    fault_gap_s: float = 0.8
+    fault_gap_s: float = 0.9
     """Average time between two faults."""
     slow: float = 0.02
     """Share of peer messages that are much slower than the rest."""
     slow_s: float = 0.6
+    append_bytes: int = 2_500
+    """Size of one append between peers: a backlog takes several. More than any one entry has."""
     compact_after: int = 100_000
     """Entries applied since the last snapshot before a new one is made."""
     retain: int = 100
@@ -40,36 +42,42 @@ class Profile:
 _PARTITIONS: Weights = {"partition": 3, "one_way": 2, "isolate_leader": 2, "reset": 2}
 _CRASHES: Weights = {"crash": 2, "crash_leader": 2, "crash_all": 0.3, "kill_at_disk": 3, "pause": 1}
 _POWER: Weights = {"power": 2, "power_all": 1, "power_at_disk": 3, "crash_leader": 1}
+_OTHERS: Weights = {"pause_leader": 1, "slow_disk": 1, "step_wall": 1}
+
+_SMALL = Profile(name="", compact_after=12, retain=4, rotate_bytes=1_200, chunk_bytes=512)
 
 _BASE = (
-    Profile(name="calm"),
-    Profile(name="crash", faults=_CRASHES, fault_gap_s=0.7),
+    Profile(name="calm", slow=0.0),
+    Profile(name="crash", faults=_CRASHES),
     Profile(name="partition", faults=_PARTITIONS | {"pause": 1}, slow=0.05, slow_s=1.0),
-    Profile(name="power", faults=_POWER, fault_gap_s=0.7, compact_after=40, retain=10),
-    Profile(
+    Profile(name="power", faults=_POWER, compact_after=40, retain=10, rotate_bytes=1_500),
+    replace(
+        _SMALL,
         name="snapshots",
         faults={"crash": 2, "crash_leader": 1, "isolate_leader": 2, "partition": 1, "reset": 1},
-        compact_after=12,
-        retain=4,
-        rotate_bytes=1_200,
-        chunk_bytes=512,
     ),
-    Profile(
+    replace(
+        _SMALL,
         name="everything",
-        faults=_PARTITIONS
-        | _CRASHES
-        | _POWER
-        | {"pause_leader": 1, "slow_disk": 1, "step_wall": 1},
-        fault_gap_s=0.45,
+        faults=_PARTITIONS | _CRASHES | _POWER | _OTHERS,
+        fault_gap_s=0.7,
         slow=0.05,
         slow_s=1.2,
-        compact_after=20,
-        retain=6,
-        rotate_bytes=1_500,
-        chunk_bytes=700,
+    ),
+    Profile(
+        name="drift",  # long leases on clocks that run apart; little else happens
+        duration_s=240.0,
+        timeouts_s=(20.0, 90.0),
+        clients=4,
+        resources=2,
+        think_s=1.2,
+        faults={"step_wall": 2, "pause_leader": 1, "crash_leader": 1},
+        fault_gap_s=25.0,
     ),
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _BASE} | {
-    f"{profile.name}5": replace(profile, name=f"{profile.name}5", nodes=5) for profile in _BASE
+    f"{profile.name}5": replace(profile, name=f"{profile.name}5", nodes=5)
+    for profile in _BASE
+    if profile.name != "drift"
 }

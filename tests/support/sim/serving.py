@@ -75,7 +75,7 @@ def present(outcome: Any) -> Answer:
             return Answer(_PLAIN[type(outcome)])
 
 
-_PLAIN = {
+_PLAIN: dict[type, Result] = {
     Released: Result.RELEASED,
     NotFound: Result.NOT_FOUND,
     TtlTooShort: Result.TOO_SHORT,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S = (0.6, 2.5)
 """How long a client waits for an answer before it gives up on it."""
+_WITH_TOKEN = [Kind.RELEASE, Kind.RELEASE, Kind.RELEASE, Kind.RENEW, Kind.RENEW, Kind.STATUS]
 
 
 @dataclass(slots=True)
@@ -75,9 +76,14 @@ class Client:
         resource = self._rng.choice(list(self._beliefs))
         belief = self._beliefs[resource]
         kind, token = self._choose(belief)
-        node = self._rng.choice(list(self._world.nodes))
+        node = self._choose_node()
         low_s, high_s = self._world.profile.timeouts_s
         self.ask(kind, resource, node, token, int(self._rng.uniform(low_s, high_s) * 1_000))
+
+    def _choose_node(self) -> str:
+        """Prefer nodes that are up, as a load balancer does; it too is wrong now and then."""
+        up = [node.id for node in self._world.nodes.values() if node.is_up]
+        return self._rng.choice(up if up and self._rng.random() < 0.9 else list(self._world.nodes))
 
     def _choose(self, belief: Believed) -> tuple[Kind, str | None]:
         draw = self._rng.random()
@@ -88,7 +94,7 @@ class Client:
             return Kind.LOOK, None
         if belief.token is None or draw < 0.28:
             return Kind.ACQUIRE, None
-        return self._rng.choice([Kind.RELEASE, Kind.RELEASE, Kind.RENEW, Kind.STATUS]), belief.token
+        return self._rng.choice(_WITH_TOKEN), belief.token
 
     def ask(
         self, kind: Kind, resource: str, node: str, token: str | None, timeout_ms: int

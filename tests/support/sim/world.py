@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from gorilla.consensus import shipping
+from gorilla.consensus import library, shipping
 from tests.support.sim import checkers
 from tests.support.sim.faults import Nemesis
 from tests.support.sim.history import History, Kind, LogSeen, Operation, Result, Standing, Violation
@@ -74,7 +74,10 @@ class World:
     def run(self) -> Outcome:
         """Run it to the end and let the checkers look at it."""
         size = self.profile.chunk_bytes
-        with replaced(shipping, CHUNK_BYTES=size, WINDOW_BYTES=4 * size):
+        with (
+            replaced(shipping, CHUNK_BYTES=size, WINDOW_BYTES=4 * size),
+            replaced(library, APPEND_BYTES_MAX=self.profile.append_bytes),
+        ):
             self._run()
         violations = checkers.violations(self.history)
         for violation in violations:

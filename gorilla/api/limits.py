@@ -1,0 +1,35 @@
+"""How much, and how long, a client may take. Body and field sizes are in ``gorilla.wire.fields``."""
+
+from typing import Final
+
+import msgspec
+
+LINE_BYTES_MAX: Final = 8 * 1024
+"""Longest request line, and longest single header."""
+
+HEADER_BYTES_MAX: Final = 16 * 1024
+"""All headers of a request together."""
+
+HEADERS_MAX: Final = 100
+
+REFUSALS_MAX: Final = 128
+"""Connections beyond the bound that are told so; still more are cut without a word."""
+
+
+class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of one node's HTTP server; lengths of time in seconds."""
+
+    connections_max: int = 10_000
+    """Connections at once; those beyond get a 503."""
+    head_s_max: float = 10.0
+    """How long a request's headers may take, from the connection or their first byte on."""
+    body_s_max: float = 10.0
+    """How long a body may take to arrive, from the end of the headers on."""
+    reader_s_max: float = 10.0
+    """How long a client may leave an answer unread."""
+    keep_alive_s: float = 75.0
+    """How long a connection may be idle between two requests."""
+    linger_s: float = 2.0
+    """How long what is left of a refused body is read and thrown away, so the answer arrives."""
+    sweep_s: float = 1.0
+    """How often all connections are looked at."""
