@@ -1,4 +1,4 @@
-"""How much, and how long, a client may take. Body and field sizes are in ``gorilla.wire.fields``."""
+"""How much, and how long, a client may take; sizes of fields are in ``gorilla.wire.fields``."""
 
 from typing import Final
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gorilla.consensus.engine import Engine
+from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message
 from gorilla.service.errors import NoLeaderError
 from gorilla.service.ports import ConsensusView, ReadPoint, Role
@@ -131,26 +132,30 @@ class Driver:
 
     # -- what the peer network calls
 
-    def connected(self, peer: str) -> None:
+    def connected(self, peer_id: str, info: PeerInfo) -> None:
         """Take note of a new connection to a member."""
         self._has_changed = True
-        self._guarded(lambda: self._engine.connected(peer))
+        self._guarded(lambda: self._engine.connected(peer_id, info.version))
 
-    def disconnected(self, peer: str) -> None:
+    def disconnected(self, peer_id: str) -> None:
         """Take note of a broken connection."""
         self._has_changed = True
-        self._guarded(lambda: self._engine.disconnected(peer))
+        self._guarded(lambda: self._engine.disconnected(peer_id))
 
-    def unreachable(self, peer: str) -> None:
+    def unreachable(self, peer_id: str) -> None:
         """Take note that a member's process is dead."""
-        self._guarded(lambda: self._engine.unreachable(peer))
+        self._guarded(lambda: self._engine.unreachable(peer_id))
 
-    def received(self, peer: str, message: Message) -> None:
+    def refused(self, peer_name: str, reason: str, text: str) -> None:
+        """Tell the operator that a member refuses this node."""
+        log.error("%s refuses this node (%s): %s", peer_name, reason, text)
+
+    def received(self, peer_id: str, message: Message) -> None:
         """Take a message."""
         if self._is_stopped:
             return
         try:
-            self._engine.received(peer, message)
+            self._engine.received(peer_id, message)
         except Exception as error:
             self._fail(error)
             return

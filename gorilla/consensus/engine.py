@@ -214,10 +214,10 @@ class Engine:
 
     # -- inputs
 
-    def connected(self, peer: str) -> None:
-        """Take note of a new connection to ``peer``."""
+    def connected(self, peer: str, version: str | None = None) -> None:
+        """Take note of a new connection to ``peer``, which runs that ``version``."""
         self._core.enter(self._now)
-        self._links.up(peer, self._now())
+        self._links.up(peer, self._now(), version)
         self._transport._onNodeConnected(self._node_of(peer))  # noqa: SLF001  the library's way in
 
     def disconnected(self, peer: str) -> None:

@@ -17,10 +17,13 @@ class Links:
 
     def __init__(self) -> None:
         self.heard: dict[str, float] = {}
+        self.versions: dict[str, str] = {}
 
-    def up(self, peer: str, now: float) -> None:
-        """Note a new connection."""
+    def up(self, peer: str, now: float, version: str | None) -> None:
+        """Note a new connection, and what software is at its other end."""
         self.heard[peer] = now
+        if version is not None:
+            self.versions[peer] = version
 
     def down(self, peer: str) -> None:
         """Note a broken connection."""
@@ -107,4 +110,5 @@ class Looking:
             connected=heard is not None,
             match_index=self._core.match_index(member.id) if leads else None,
             heard_s=None if heard is None else now - heard,
+            version=self._links.versions.get(member.id),
         )

@@ -109,8 +109,8 @@ def _confirm(data_dir: Path) -> None:
 def _write(data_dir: Path, node: str, prepared: "PreparedRestore") -> None:
     # Only here: consensus loads the whole replication.
     from gorilla.consensus.disk import DiskInUseError  # noqa: PLC0415
-    from gorilla.consensus.genesis import write_genesis  # noqa: PLC0415
     from gorilla.consensus.identity import IdentityError  # noqa: PLC0415
+    from gorilla.consensus.restoring import write_genesis  # noqa: PLC0415
 
     try:
         write_genesis(data_dir, node, prepared.genesis)

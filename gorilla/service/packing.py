@@ -48,9 +48,14 @@ class _Packer:
         self._size_bytes = 0
         self._pieces: list[bytes] = []
 
-    def add(self, chunk: bytes) -> None:
+    def add_next(self, chunks: Iterator[bytes]) -> bool:
+        """Take one chunk; False when there is none left."""
+        chunk = next(chunks, None)
+        if chunk is None:
+            return False
         self._take(self._stream.compress(_LENGTH.pack(len(chunk))))
         self._take(self._stream.compress(chunk))
+        return True
 
     def finish(self) -> Packed:
         self._take(self._stream.flush())
@@ -70,21 +75,15 @@ class _Packer:
 async def pack(state: FrozenState) -> Packed:
     """Pack a frozen state without keeping the event loop from its work.
 
-    One chunk at a time is encoded here and compressed in a worker thread, so between two chunks
-    (a few milliseconds each) the loop runs everything else.
+    A worker thread encodes and compresses one chunk (milliseconds) a call, so a cancelled caller
+    leaves no long work behind. The state is frozen, so the thread may read it while entries are
+    applied.
     """
     packer = _Packer()
-    for chunk in state.chunks():
-        await asyncio.to_thread(packer.add, chunk)
+    chunks = state.chunks()
+    while await asyncio.to_thread(packer.add_next, chunks):
+        pass
     return await asyncio.to_thread(packer.finish)
-
-
-def pack_chunks(chunks: Iterable[bytes]) -> Packed:
-    """Pack chunks at once. Blocking work: call it in a worker thread or a command."""
-    packer = _Packer()
-    for chunk in chunks:
-        packer.add(chunk)
-    return packer.finish()
 
 
 def unpack(format_version: int, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import logging
 import socket
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from typing_extensions import override
@@ -23,8 +23,6 @@ from gorilla.consensus.peers.handshake import (
     Refused,
 )
 from gorilla.consensus.ports import Message
-
-logger = logging.getLogger(__name__)
 
 PING: Final[Message] = {"type": "peer.ping"}
 _PING_FRAME: Final = encode_frame(PING)
@@ -227,9 +225,8 @@ class Link(asyncio.Protocol):
             self._owner.refused(self, outcome)
             self.close(outcome.refusal.text)
 
-    def _write(self, messages: "list[Message] | tuple[Message, ...] | object") -> None:
+    def _write(self, messages: Sequence[Message]) -> None:
         assert self._transport is not None
-        assert isinstance(messages, list | tuple)
         for message in messages:
             self._transport.write(encode_frame(message))
 

@@ -1,0 +1,172 @@
+"""Reaching one other member, again and again, as long as there is no link to it.
+
+The member with the greater name dials the lesser one. The lesser only *probes*: it opens a
+connection and drops it, to learn whether anybody listens there. A refused connection means that
+the process is dead, which is known at once, long before silence would tell.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from gorilla.config.addresses import Address
+from gorilla.consensus.peers.link import Link
+
+
+class DialerOwner(Protocol):
+    """What a dialer needs to know and to tell. All calls come from the event loop."""
+
+    def address_of(self, name: str) -> Address | None:
+        """Return where the member is to be found today; None when it is no member any more."""
+        ...
+
+    def is_linked(self, name: str) -> bool:
+        """Return whether there is a link to it, by whoever dialled."""
+        ...
+
+    def unreachable(self, name: str) -> None:
+        """Nobody listens at its address."""
+        ...
+
+    def troubled(self, name: str, reason: str) -> None:
+        """It was not reached, for this reason."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often to try (all in seconds)."""
+
+    attempt_s: float = 2.0
+    """For name resolution and connecting, together."""
+    pause_s_min: float = 0.05
+    pause_s_max: float = 1.0
+
+
+Connect = Callable[[str, int], Awaitable[Link | None]]
+"""Connects to an IP address and port; a link whose handshake has begun, or None for a probe."""
+
+
+class Dialer:
+    """Keeps one member linked, or keeps an eye on it."""
+
+    def __init__(
+        self,
+        name: str,
+        owner: DialerOwner,
+        connect: Connect,
+        pace: Pace,
+        jitter: Callable[[], float],
+    ) -> None:
+        """Begin; :meth:`run` does it.
+
+        Args:
+            name: Of the member.
+            owner: Asked and told.
+            connect: Makes the connection.
+            pace: How often.
+            jitter: Gives numbers from 0 to 1.
+
+        """
+        self._name = name
+        self._owner = owner
+        self._connect = connect
+        self._pace = pace
+        self._jitter = jitter
+        self._changed = asyncio.Event()
+        self._pause_s = pace.pause_s_min
+        self._lookup: asyncio.Task[list[tuple[str, int]]] | None = None
+        self._looked_up: Address | None = None
+
+    def wake(self) -> None:
+        """Look again at once: a link came or went, or the roster changed."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Try until cancelled."""
+        try:
+            while True:
+                await self._until_unlinked()
+                self._changed.clear()
+                await self._attempt()
+                if not self._owner.is_linked(self._name):
+                    await self._pause()
+        finally:
+            if self._lookup is not None:
+                self._lookup.cancel()
+
+    async def _until_unlinked(self) -> None:
+        """Wait while there is a link; one that lasted starts the pace anew."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if not self._owner.is_linked(self._name):
+            return
+        while self._owner.is_linked(self._name):
+            self._changed.clear()
+            await self._changed.wait()
+        if loop.time() - began >= self._pace.pause_s_max:
+            self._pause_s = self._pace.pause_s_min
+        else:
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait for the next attempt, or until there is news."""
+        pause_s = self._pause_s * (0.5 + self._jitter() / 2)
+        self._pause_s = min(self._pause_s * 2, self._pace.pause_s_max)
+        self._changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._changed.wait()
+
+    async def _attempt(self) -> None:
+        address = self._owner.address_of(self._name)
+        if address is None:
+            return
+        try:
+            async with asyncio.timeout(self._pace.attempt_s):
+                link = await self._reach(address)
+        except TimeoutError:
+            self._owner.troubled(self._name, f"no answer from {address}")
+        except ConnectionRefusedError:
+            self._owner.troubled(self._name, "connection refused")
+            self._owner.unreachable(self._name)
+        except socket.gaierror as error:
+            self._owner.troubled(self._name, f"{address.host} can't be resolved: {error.strerror}")
+        except OSError as error:
+            self._owner.troubled(self._name, error.strerror or str(error))
+        else:
+            if link is not None:
+                await link.settled  # bounded by the link's own deadline
+
+    async def _reach(self, address: Address) -> Link | None:
+        refused: ConnectionRefusedError | None = None
+        other: OSError | None = None
+        for host, port in await self._resolve(address):
+            try:
+                return await self._connect(host, port)
+            except ConnectionRefusedError as error:
+                refused = error
+            except OSError as error:
+                other = error
+        error = other or refused
+        assert error is not None, "getaddrinfo returns an address or raises"
+        raise error
+
+    async def _resolve(self, address: Address) -> list[tuple[str, int]]:
+        """Resolve anew for each attempt, but never twice at once: a dead DNS piles up nothing."""
+        if self._lookup is None or self._lookup.done() or self._looked_up != address:
+            if self._lookup is not None:
+                self._lookup.cancel()
+            self._looked_up = address
+            self._lookup = asyncio.create_task(_look_up(address))
+        return await asyncio.shield(self._lookup)
+
+
+async def _look_up(address: Address) -> list[tuple[str, int]]:
+    loop = asyncio.get_running_loop()
+    infos = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    found = [(str(info[4][0]), int(info[4][1])) for info in infos]
+    return list(dict.fromkeys(found))

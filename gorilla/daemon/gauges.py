@@ -1,0 +1,92 @@
+"""What the metrics show beside requests: read from the parts of a node, at most once a second."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from gorilla.consensus.journal import Journal
+from gorilla.observability import Metrics
+from gorilla.service.ports import Consensus, Role
+from gorilla.service.proposals import Proposals
+from gorilla.service.replica import LockReplica
+from gorilla.service.snapshots import SnapshotKeeper
+
+PERIOD_S = 1.0
+
+
+class Gauges:
+    """Copies figures into the metrics every second."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        consensus: Consensus,
+        replica: LockReplica,
+        proposals: Proposals,
+        keeper: SnapshotKeeper,
+        connections: Callable[[], int],
+    ) -> None:
+        """Read these."""
+        self._metrics = metrics
+        self._consensus = consensus
+        self._replica = replica
+        self._proposals = proposals
+        self._keeper = keeper
+        self._connections = connections
+        self._journal: Journal | None = None
+        self._stored = 0
+        self._failed = 0
+        self._handle: asyncio.TimerHandle | None = None
+
+    def watch_journal(self, journal: Journal) -> None:
+        """Show the journal's figures too, and time its syncs."""
+        self._journal = journal
+        metrics, sync = self._metrics, journal.sync
+
+        def timed() -> None:
+            if journal.dirty:
+                started_s = time.perf_counter()
+                sync()
+                metrics.journal_sync_seconds.observe(time.perf_counter() - started_s)
+                metrics.journal_syncs.inc()
+
+        journal.sync = timed  # type: ignore[method-assign]  # the one place that times it
+
+    def start(self) -> None:
+        """Copy now and every second."""
+        self._copy()
+        self._handle = asyncio.get_running_loop().call_later(PERIOD_S, self.start)
+
+    def stop(self) -> None:
+        """Copy no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def count_candidacy(self, role: Role, _term: int) -> None:
+        """Count an election that this node stood for."""
+        if role is Role.CANDIDATE:
+            self._metrics.elections.inc()
+
+    def _copy(self) -> None:
+        metrics, view = self._metrics, self._consensus.view()
+        metrics.term.set(view.term)
+        metrics.commit_index.set(view.commit_index)
+        metrics.applied_index.set(view.applied_index)
+        metrics.is_leader.set(view.role is Role.LEADER)
+        metrics.has_leader.set(view.leader is not None)
+        metrics.peers_connected.set(sum(one.connected for one in view.progress))
+        metrics.proposals_pending.set(self._proposals.pending)
+        metrics.locks_held.set(self._replica.table.held)
+        metrics.connections.set(self._connections())
+        if self._journal is not None:
+            metrics.journal_bytes.set(self._journal.bytes_held)
+        self._copy_snapshots()
+
+    def _copy_snapshots(self) -> None:
+        health, metrics = self._keeper.health(), self._metrics
+        if health.age_s is not None:
+            metrics.snapshot_age_seconds.set(health.age_s)
+        metrics.snapshot_failing.set(health.failing_since is not None)
+        metrics.snapshots_stored.inc(health.stored_total - self._stored)
+        metrics.snapshot_failures.inc(health.failed_total - self._failed)
+        self._stored, self._failed = health.stored_total, health.failed_total

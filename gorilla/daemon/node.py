@@ -1,0 +1,267 @@
+"""One node: builds its parts from the bottom up, runs them, stops them in reverse."""
+
+import asyncio
+import gc
+import importlib.metadata
+import logging
+import os
+import random
+import secrets
+import signal
+from typing import Final
+
+import uvloop
+
+from gorilla.api.app import build_app
+from gorilla.api.dependencies import ApiDependencies
+from gorilla.api.server import ApiServer, ListenError, serve
+from gorilla.config import ClusterConfig, MemberConfig
+from gorilla.consensus.disk import DirectoryDisk, DiskInUseError
+from gorilla.consensus.driver import Driver
+from gorilla.consensus.engine import Engine, EngineSettings
+from gorilla.consensus.formation import FormationError, form, roster
+from gorilla.consensus.gate import ConsensusGate
+from gorilla.consensus.identity import Identity, IdentityError, load_or_create
+from gorilla.consensus.journal import CorruptJournalError, Journal, JournalFailedError
+from gorilla.consensus.library import FailStopError, LibraryMismatchError, check_library
+from gorilla.consensus.peers.handshake import require_protection
+from gorilla.consensus.peers.network import PeerNetwork, PeerOptions, PortInUseError
+from gorilla.consensus.restoring import seed_snapshot
+from gorilla.consensus.snapshots import SnapshotError, SnapshotStore
+from gorilla.daemon.failures import CommandError, Exit
+from gorilla.daemon.gauges import Gauges
+from gorilla.daemon.serving import Services, build_services
+from gorilla.dashboard import dashboard_page
+from gorilla.observability import Metrics, set_up_logging
+from gorilla.service.ports import Member
+from gorilla.service.time import SystemClock
+
+log = logging.getLogger(__name__)
+
+FAIL_STOP_CODE: Final = 70
+"""Exit code of a node that stopped itself rather than risk what it promised (EX_SOFTWARE)."""
+
+LEAVE_BALANCER_S: Final = 0.6
+"""How long a stopping node goes on serving while ``/_ready`` says no: two checks of a balancer."""
+
+STARTUP_FAILURES: Final = (
+    CorruptJournalError,
+    DiskInUseError,
+    FailStopError,
+    FormationError,
+    IdentityError,
+    JournalFailedError,
+    LibraryMismatchError,
+    ListenError,
+    OSError,
+    PortInUseError,
+    SnapshotError,
+    ValueError,
+)
+"""What an operator can mend: told in one line."""
+
+
+def run_node(config: ClusterConfig, node_name: str) -> int:
+    """Run a node until SIGTERM or SIGINT; returns the process's exit code.
+
+    Raises:
+        CommandError: It can't start, or could not go on; the message says what to do.
+
+    """
+    set_up_logging(config.log.level, config.log.format, node_name)
+    try:
+        check_library()
+        return uvloop.run(NodeProcess(config, config.member(node_name)).run())
+    except STARTUP_FAILURES as error:
+        raise CommandError(str(error)) from error
+
+
+class NodeProcess:
+    """The composition of one node."""
+
+    def __init__(self, config: ClusterConfig, member: MemberConfig) -> None:
+        """Compose ``member`` of the cluster that ``config`` describes."""
+        self._config = config
+        self._member = member
+        self._version = importlib.metadata.version("gorilla-lock")
+        self._clock = SystemClock()
+        self._metrics = Metrics(member.name, self._version)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start, serve, stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        require_protection(self._config.cluster_secret, self._member.peer_bind.host)
+        with DirectoryDisk(self._config.data_dir(self._member.name)) as disk:
+            await self._run_on(disk)
+        return Exit.DONE
+
+    async def _run_on(self, disk: DirectoryDisk) -> None:
+        identity = load_or_create(disk, self._member.name)
+        # The journal is there before the cluster is formed, so a formed node without one lost it.
+        journal = self._open_journal(disk, identity)
+        me = _member(self._member, identity.node_id)
+        gate = ConsensusGate(me)
+        services = build_services(self._config, self._member.name, gate, self._clock, self._version)
+        network = self._network(me, identity)
+        server = await self._serve(services)
+        gauges = Gauges(
+            self._metrics,
+            gate,
+            services.replica,
+            services.proposals,
+            services.keeper,
+            lambda: server.connections,
+        )
+        try:
+            await network.start()
+            identity = await self._formed(identity, disk, network)
+            if self._stop.is_set():
+                return
+            driver = self._drive(identity, disk, journal, services, network, gauges)
+            gate.open(driver)
+            gauges.start()
+            await self._until_stopped(services, driver, server)
+            driver.stop()
+        finally:
+            gauges.stop()
+            await server.close(self._config.node.stop_deadline_s)
+            await services.close()
+            await network.close()
+            journal.close()
+        log.info("stopped")
+
+    # -- parts
+
+    def _open_journal(self, disk: DirectoryDisk, identity: Identity) -> Journal:
+        sizes = self._config.journal
+        journal = Journal.open(
+            disk,
+            node=identity.node_id,
+            retain_entries=sizes.retain_entries,
+            retain_bytes=sizes.retain_mib * 1024 * 1024,
+            segment_bytes=sizes.segment_mib * 1024 * 1024,
+            must_exist=identity.formed,
+        )
+        if journal.recovered.bytes_cut:
+            log.warning("the journal's unfinished end was cut: %s", journal.recovered)
+        return journal
+
+    def _network(self, me: Member, identity: Identity) -> PeerNetwork:
+        configured = self._configured()
+        options = PeerOptions(bind=self._member.peer_bind, version=self._version)
+        return PeerNetwork(
+            me,
+            identity.cluster_id,
+            self._config.cluster_secret,
+            lambda: configured,
+            options=options,
+        )
+
+    def _configured(self) -> tuple[Member, ...]:
+        return tuple(_member(member, "") for member in self._config.members)
+
+    async def _formed(
+        self, identity: Identity, disk: DirectoryDisk, network: PeerNetwork
+    ) -> Identity:
+        forming = asyncio.ensure_future(form(identity, disk, self._configured(), network))
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((forming, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if forming.done():
+            return forming.result()
+        forming.cancel()
+        return identity
+
+    def _drive(
+        self,
+        identity: Identity,
+        disk: DirectoryDisk,
+        journal: Journal,
+        services: Services,
+        network: PeerNetwork,
+        gauges: Gauges,
+    ) -> Driver:
+        assert identity.cluster_id is not None
+        store = SnapshotStore(disk)
+        if seed_snapshot(disk, store, identity):
+            log.info("the cluster begins with a restored snapshot")
+        engine = Engine(
+            me=identity.node_id,
+            members=roster(identity, self._configured()),
+            cluster_id=identity.cluster_id,
+            settings=_engine_settings(self._config),
+            replica=services.replica,
+            journal=journal,
+            snapshots=store,
+            wire=network,
+            monotonic=self._clock.monotonic,
+            random=random.Random(secrets.randbits(64)),
+            offload=lambda work, done: driver.offload(work, done),
+        )
+        engine.on_role = gauges.count_candidacy
+        driver = Driver(engine, on_change=services.proposals.poke, on_failure=_fail_stop)
+        gauges.watch_journal(journal)
+        network.attach(driver)
+        driver.start()
+        # What is alive now stays alive: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        return driver
+
+    async def _serve(self, services: Services) -> ApiServer:
+        api = build_app(
+            ApiDependencies(
+                node=self._member.name,
+                version=self._version,
+                locks=services.locks,
+                cluster=services.cluster,
+                registry=self._metrics.registry,
+                dashboard=dashboard_page(),
+                snapshots=services.snapshots,
+            )
+        )
+        bind = self._member.http_bind
+        http = self._config.http
+        server = await serve(api, bind.host, bind.port, connections_max=http.max_connections)
+        log.info("serving %s, as %s of the cluster", self._member.http, self._member.name)
+        return server
+
+    # -- the end
+
+    async def _until_stopped(self, services: Services, driver: Driver, server: ApiServer) -> None:
+        keeping = asyncio.ensure_future(services.keeper.run(self._stop))
+        await self._stop.wait()
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._config.node.stop_deadline_s
+        log.info("stopping: /_ready says no from now on")
+        services.cluster.start_draining()
+        server.stop_listening()
+        await driver.leave(min(deadline_s, loop.time() + LEAVE_BALANCER_S * 2))
+        await services.proposals.drain(max(0.0, deadline_s - loop.time()))
+        await asyncio.wait((keeping,), timeout=max(0.1, deadline_s - loop.time()))
+        keeping.cancel()
+
+
+def _member(member: MemberConfig, member_id: str) -> Member:
+    return Member(id=member_id, name=member.name, peer=member.peer, http=member.http)
+
+
+def _engine_settings(config: ClusterConfig) -> EngineSettings:
+    timing = config.consensus
+    return EngineSettings(
+        heartbeat_s=timing.heartbeat_interval_ms / 1000,
+        election_s_min=timing.election_timeout_ms_min / 1000,
+        election_s_max=timing.election_timeout_ms_max / 1000,
+        fallback_s=timing.leader_fallback_ms / 1000,
+        compact_entries=config.journal.compact_entries,
+    )
+
+
+def _fail_stop(error: BaseException) -> None:
+    """End the process at once: going on could break a promise (docs/adr/0004)."""
+    log.critical("this node stops itself: %s", error, exc_info=error)
+    logging.shutdown()
+    os._exit(FAIL_STOP_CODE)

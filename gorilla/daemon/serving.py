@@ -1,0 +1,88 @@
+"""The use cases of one node, built on a consensus that may still be closed."""
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+import msgspec
+
+from gorilla.config import ClusterConfig
+from gorilla.daemon.snapshot_source import ReplicaSource
+from gorilla.service.cluster import ClusterService
+from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.pending import ProposalLimits
+from gorilla.service.ports import Clock, Consensus
+from gorilla.service.proposals import Proposals
+from gorilla.service.replica import LockReplica
+from gorilla.service.snapshots import SnapshotKeeper, StoredSnapshot
+from gorilla.storage.snapshots import PostgresSnapshots
+
+
+class ArchiveOperations:
+    """Snapshots as the API offers them."""
+
+    def __init__(self, archive: PostgresSnapshots, keeper: SnapshotKeeper) -> None:
+        """List from ``archive``, take through ``keeper``."""
+        self._archive = archive
+        self._keeper = keeper
+
+    async def list(self, limit: int) -> Sequence[StoredSnapshot]:
+        """Return at most ``limit`` snapshots, the last stored first."""
+        return await self._archive.list(limit)
+
+    async def take(self) -> StoredSnapshot:
+        """Store the present state and return what was stored."""
+        return await self._keeper.take()
+
+
+class Services(msgspec.Struct, frozen=True):
+    """The use cases of one node."""
+
+    replica: LockReplica
+    proposals: Proposals
+    locks: LockService
+    cluster: ClusterService
+    keeper: SnapshotKeeper
+    archive: PostgresSnapshots | None
+    snapshots: ArchiveOperations | None
+
+    async def close(self) -> None:
+        """Give up what still waits, and close the connections to the database."""
+        self.proposals.close()
+        if self.archive is not None:
+            await self.archive.close()
+
+
+def build_services(
+    config: ClusterConfig, node: str, consensus: Consensus, clock: Clock, version: str
+) -> Services:
+    """Build the use cases of ``node`` on ``consensus``."""
+    loop = asyncio.get_running_loop()
+    origin = uuid.uuid4().hex
+    limits = ProposalLimits(
+        pending_max=config.locks.pending_max, leader_grace_s=config.locks.leader_grace_s
+    )
+    proposals = Proposals(consensus, loop, origin, limits)
+    replica = LockReplica(clock, proposals.resolve, proposals.refused, origin)
+    settings = LockSettings(
+        max_timeout_ms=round(config.locks.max_timeout_s * 1000),
+        request_deadline_s=config.locks.request_deadline_s,
+    )
+    archive = PostgresSnapshots(config.database.url.reveal()) if config.database.url else None
+    keeper = SnapshotKeeper(
+        archive,
+        ReplicaSource(node, consensus, replica),
+        clock,
+        interval_s=config.snapshots.interval_s,
+        keep_count=config.snapshots.keep_count,
+        keep_days=config.snapshots.keep_days,
+    )
+    return Services(
+        replica=replica,
+        proposals=proposals,
+        locks=LockService(proposals, consensus, replica, loop, settings),
+        cluster=ClusterService(consensus, replica, clock, version),
+        keeper=keeper,
+        archive=archive,
+        snapshots=None if archive is None else ArchiveOperations(archive, keeper),
+    )
