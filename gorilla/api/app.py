@@ -16,7 +16,7 @@ from gorilla.api.documents import Documents
 from gorilla.api.limits import HttpLimits
 from gorilla.api.metrics import RequestMetrics
 from gorilla.api.presenting import problem_answer, problem_of
-from gorilla.api.requests import Call, check_headers, request_id_of
+from gorilla.api.requests import Call, check_head, request_id_of
 from gorilla.api.routes import routes
 from gorilla.api.routing import Router, split_target
 
@@ -43,7 +43,7 @@ class Api:
         request_id = request_id_of(request.headers) or self.ids.next()
         template = UNKNOWN_ROUTE
         try:
-            check_headers(request)
+            check_head(request)
             path, query = split_target(request.raw_path)
             route, parameters = self.router.find(request.method, path)
             template = route.template

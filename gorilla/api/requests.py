@@ -4,7 +4,7 @@ import asyncio
 from itertools import chain
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
@@ -88,8 +88,10 @@ def request_id_of(headers: CIMultiDictProxy[str]) -> str | None:
     return None
 
 
-def check_headers(request: web.BaseRequest) -> None:
-    """Refuse a request whose headers are too large in sum (each one is bounded by the parser)."""
+def check_head(request: web.BaseRequest) -> None:
+    """Refuse headers too large in sum (the parser bounds each one), and versions without any."""
+    if request.version < HttpVersion10:
+        raise BrokenBodyError(ProblemCode.INVALID_REQUEST, "HTTP before 1.0 is not served.")
     if sum(map(len, chain.from_iterable(request.raw_headers))) > HEADER_BYTES_MAX:
         detail = f"The headers together exceed {HEADER_BYTES_MAX} bytes."
         raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -134,7 +135,10 @@ async def form(
         network.enter(identity.cluster_id, lambda: members)
         return identity
     run.start()
-    return await _report_until_joined(run, options)
+    try:
+        return await _report_until_joined(run, options)
+    finally:
+        run.stop()
 
 
 async def _report_until_joined(run: "_Run", options: FormationOptions) -> Identity:
@@ -195,9 +199,16 @@ class _Run:
         self._configured = configured
         self._network = network
         self._genesis = GenesisFile(disk)
+        self._pending: deque[Action] = deque()
+        self._busy = False
 
     def start(self) -> None:
         self._do(self._rules.start())
+
+    def stop(self) -> None:
+        """Nobody waits any more. A node that has joined goes on to answer the others."""
+        self.joined.cancel()
+        self._genesis.close()
 
     def waiting(self) -> tuple[Waiting, ...]:
         return self._rules.waiting()
@@ -218,15 +229,20 @@ class _Run:
         self._rules.troubled(name, reason)
 
     def _do(self, actions: Sequence[Action]) -> None:
-        if self._failed():
-            return
+        """Do the actions in their order, after those that an earlier event asked for."""
+        self._pending.extend(actions)
+        if self._busy:
+            return  # called from inside an action (a closed link, say): the loop below goes on
+        self._busy = True
         try:
-            for action in actions:
-                self._do_one(action)
+            while self._pending and not self._failed():
+                self._do_one(self._pending.popleft())
         except Exception as error:
             if self.joined.done():
                 raise  # serving others; the event loop's exception handler hears of it
             self.joined.set_exception(error)
+        finally:
+            self._busy = False
         self._network.flush()
 
     def _failed(self) -> bool:
@@ -255,7 +271,6 @@ class _Run:
 
     def _end(self, action: Join | Fail) -> None:
         if isinstance(action, Fail):
-            self._genesis.close()
             raise FormationError(action.text)
         identity = action.identity
         assert identity.cluster_id is not None

@@ -19,7 +19,6 @@ from gorilla.daemon.failures import Exit
 from gorilla.daemon.restoring import restore
 from gorilla.daemon.settings import Settings
 from gorilla.daemon.supervisor import Supervisor
-from gorilla.observability import set_up_logging
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,8 +26,6 @@ def run(arguments: argparse.Namespace) -> int:
     settings = Settings(arguments)
     member = settings.member(arguments.node)
     check_addresses_free([member])
-    log = settings.config.log
-    set_up_logging(log.level, log.format, member.name)
     if arguments.stop_with_stdin:
         threading.Thread(target=_stop_with_stdin, name="parent", daemon=True).start()
     from gorilla.daemon.node import run_node  # noqa: PLC0415 - the whole server

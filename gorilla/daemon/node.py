@@ -14,6 +14,7 @@ import uvloop
 
 from gorilla.api.app import build_app
 from gorilla.api.dependencies import ApiDependencies
+from gorilla.api.limits import HttpLimits
 from gorilla.api.server import ApiServer, ListenError, serve
 from gorilla.config import ClusterConfig, MemberConfig
 from gorilla.consensus.disk import DirectoryDisk, DiskInUseError
@@ -130,7 +131,7 @@ class NodeProcess:
             await server.close(self._config.node.stop_deadline_s)
             await services.close()
             await network.close()
-            journal.close()
+            journal._destroy()  # noqa: SLF001  the library's name for closing
         log.info("stopped")
 
     # -- parts
@@ -188,6 +189,7 @@ class NodeProcess:
         store = SnapshotStore(disk)
         if seed_snapshot(disk, store, identity):
             log.info("the cluster begins with a restored snapshot")
+        drivers: list[Driver] = []  # the engine is built first, and its driver offloads for it
         engine = Engine(
             me=identity.node_id,
             members=roster(identity, self._configured()),
@@ -198,11 +200,12 @@ class NodeProcess:
             snapshots=store,
             wire=network,
             monotonic=self._clock.monotonic,
-            random=random.Random(secrets.randbits(64)),
-            offload=lambda work, done: driver.offload(work, done),
+            random=random.Random(secrets.randbits(64)),  # noqa: S311  election timeouts
+            offload=lambda work, done: drivers[0].offload(work, done),
         )
         engine.on_role = gauges.count_candidacy
         driver = Driver(engine, on_change=services.proposals.poke, on_failure=_fail_stop)
+        drivers.append(driver)
         gauges.watch_journal(journal)
         network.attach(driver)
         driver.start()
@@ -221,11 +224,11 @@ class NodeProcess:
                 registry=self._metrics.registry,
                 dashboard=dashboard_page(),
                 snapshots=services.snapshots,
+                limits=_http_limits(self._config),
             )
         )
         bind = self._member.http_bind
-        http = self._config.http
-        server = await serve(api, bind.host, bind.port, connections_max=http.max_connections)
+        server = await serve(api, bind.host, bind.port)
         log.info("serving %s, as %s of the cluster", self._member.http, self._member.name)
         return server
 
@@ -257,6 +260,17 @@ def _engine_settings(config: ClusterConfig) -> EngineSettings:
         election_s_max=timing.election_timeout_ms_max / 1000,
         fallback_s=timing.leader_fallback_ms / 1000,
         compact_entries=config.journal.compact_entries,
+    )
+
+
+def _http_limits(config: ClusterConfig) -> HttpLimits:
+    http = config.http
+    return HttpLimits(
+        connections_max=http.max_connections,
+        head_s_max=http.slow_client_s,
+        body_s_max=http.slow_client_s,
+        reader_s_max=http.slow_client_s,
+        keep_alive_s=http.keepalive_s,
     )
 
 

@@ -86,6 +86,15 @@ async def pack(state: FrozenState) -> Packed:
     return await asyncio.to_thread(packer.finish)
 
 
+def pack_chunks(chunks: Iterable[bytes]) -> Packed:
+    """Pack chunks at once. Blocking work: for programs, and for worker threads."""
+    packer = _Packer()
+    remaining = iter(chunks)
+    while packer.add_next(remaining):
+        pass
+    return packer.finish()
+
+
 def unpack(format_version: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the chunks that were packed. Blocking work: call it in a worker thread.
 

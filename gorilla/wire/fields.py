@@ -18,7 +18,7 @@ NAME_CHARS_MAX: Final = 255
 """Longest ``resource`` and ``owner``, in Unicode code points."""
 
 METADATA_BYTES_MAX: Final = 4 * 1024
-"""Largest ``metadata``, as JSON without spaces."""
+"""Largest ``metadata``, as a JSON list without spaces."""
 
 TOKEN_CHARS_MAX: Final = 64
 
@@ -124,9 +124,10 @@ def metadata_of(raw: bytes) -> bytes:
         compact = msgspec.json.format(raw, indent=-1)
     except _MALFORMED as error:
         raise FieldRuleError("must be JSON that ordinary readers can decode") from error
-    if len(compact) > METADATA_BYTES_MAX:
-        raise FieldRuleError(f"must have at most {METADATA_BYTES_MAX} bytes as JSON")
-    return compact if compact.startswith(b"[") else b"[" + compact + b"]"
+    listed = compact if compact.startswith(b"[") else b"[" + compact + b"]"
+    if len(listed) > METADATA_BYTES_MAX:
+        raise FieldRuleError(f"must have at most {METADATA_BYTES_MAX} bytes as a JSON list")
+    return listed
 
 
 def _string_of(raw: bytes) -> str:

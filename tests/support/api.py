@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +41,13 @@ async def ask(
     async with session.request(method, url, **options) as answer:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Answered(answer.status, headers, await answer.read())
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    """Wait for what no event tells of."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.002)
 
 
 class RawAnswer(msgspec.Struct):

@@ -47,7 +47,7 @@ def execute(url: str, statement: str) -> list[tuple[object, ...]]:
         autocommit=True,
         connect_timeout=10,
     ) as connection:
-        cursor = connection.execute(statement)  # type: ignore[arg-type] # tests' own text
+        cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 

@@ -13,6 +13,7 @@ from gorilla.service.packing import (
     PIECE_BYTES_MAX,
     PackingError,
     pack,
+    pack_chunks,
     unpack,
 )
 from tests.support.archive import ListedState
@@ -31,6 +32,12 @@ async def test_the_chunks_come_out_as_they_went_in(chunks):
     assert list(unpack(packed.format_version, packed.pieces)) == chunks
     assert packed.digest == hashlib.sha256(b"".join(packed.pieces)).hexdigest()
     assert packed.size_bytes == sum(map(len, packed.pieces))
+
+
+async def test_packing_at_once_gives_the_same_bytes():
+    chunks = [b"one", b"", os.urandom(1_000)]
+
+    assert pack_chunks(chunks) == await pack(ListedState(chunks))
 
 
 async def test_pieces_are_no_larger_than_a_row_may_be():

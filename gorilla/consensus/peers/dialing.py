@@ -122,38 +122,30 @@ class Dialer:
                 await self._changed.wait()
 
     async def _attempt(self) -> None:
-        address = self._owner.address_of(self._name)
-        if address is None:
-            return
         try:
+            address = self._owner.address_of(self._name)
+            if address is None:
+                return
             async with asyncio.timeout(self._pace.attempt_s):
                 link = await self._reach(address)
-        except TimeoutError:
-            self._owner.troubled(self._name, f"no answer from {address}")
-        except ConnectionRefusedError:
-            self._owner.troubled(self._name, "connection refused")
-            self._owner.unreachable(self._name)
-        except socket.gaierror as error:
-            self._owner.troubled(self._name, f"{address.host} can't be resolved: {error.strerror}")
-        except OSError as error:
-            self._owner.troubled(self._name, error.strerror or str(error))
+        except (OSError, ValueError) as error:  # timeouts and name resolution included
+            self._owner.troubled(self._name, _sentence(error))
+            if isinstance(error, ConnectionRefusedError):
+                self._owner.unreachable(self._name)
         else:
             if link is not None:
                 await link.settled  # bounded by the link's own deadline
 
     async def _reach(self, address: Address) -> Link | None:
-        refused: ConnectionRefusedError | None = None
-        other: OSError | None = None
+        failures: list[OSError] = []
         for host, port in await self._resolve(address):
             try:
                 return await self._connect(host, port)
-            except ConnectionRefusedError as error:
-                refused = error
             except OSError as error:
-                other = error
-        error = other or refused
-        assert error is not None, "getaddrinfo returns an address or raises"
-        raise error
+                failures.append(error)
+        # "Refused" is a strong word: it is the answer only if every address gave it.
+        failures.sort(key=lambda error: isinstance(error, ConnectionRefusedError))
+        raise failures[0]
 
     async def _resolve(self, address: Address) -> list[tuple[str, int]]:
         """Resolve anew for each attempt, but never twice at once: a dead DNS piles up nothing."""
@@ -163,6 +155,20 @@ class Dialer:
             self._looked_up = address
             self._lookup = asyncio.create_task(_look_up(address))
         return await asyncio.shield(self._lookup)
+
+
+def _sentence(error: OSError | ValueError) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "connection refused"
+        case TimeoutError():
+            return "no answer"
+        case socket.gaierror():
+            return f"its name can't be resolved: {error.strerror}"
+        case OSError():
+            return error.strerror or str(error)
+        case _:
+            return f"its address is malformed: {error}"
 
 
 async def _look_up(address: Address) -> list[tuple[str, int]]:

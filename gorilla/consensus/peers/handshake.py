@@ -146,6 +146,8 @@ class Handshake(Protocol):
 
     outcome: Established | Refused | None
     """None while it goes on. Once set, the messages returned along with it are the last ones."""
+    me: Speaker
+    """What this side says of itself."""
 
     def receive(self, message: Message) -> Sequence[Message]:
         """Take a message and return what to answer.
@@ -165,7 +167,7 @@ class _Side(ABC):
 
     def __init__(self, me: Speaker, secret: Secret, admit: Admit) -> None:
         self.outcome: Established | Refused | None = None
-        self._me = me
+        self.me = me
         self._secret = secret
         self._admit = admit
         self._awaited = ""
@@ -191,7 +193,7 @@ class _Side(ABC):
         message: Message = {
             "type": kind,
             "magic": _MAGIC,
-            **msgspec.to_builtins(self._me),
+            **msgspec.to_builtins(self.me),
             "nonce": secrets.token_bytes(NONCE_BYTES),
             **more,
         }
@@ -255,7 +257,7 @@ class DialerHandshake(_Side):
 
     def _answer_challenge(self, message: Message) -> Sequence[Message]:
         challenge = _convert(message, _Challenge)
-        if not self._me.protocol_min <= challenge.protocol <= self._me.protocol_max:
+        if not self.me.protocol_min <= challenge.protocol <= self.me.protocol_max:
             raise HandshakeError(f"it chose protocol {challenge.protocol}, which was not offered")
         self._said.append(message)
         self._peer = challenge
@@ -301,9 +303,9 @@ class AcceptorHandshake(_Side):
         hello = _convert(message, _Hello)
         self._said.append(message)
         self._peer = hello
-        protocol = min(hello.protocol_max, self._me.protocol_max)
-        if protocol < max(hello.protocol_min, self._me.protocol_min):
-            return self._refuse(Reason.PROTOCOL, _no_common_protocol(self._me, hello))
+        protocol = min(hello.protocol_max, self.me.protocol_max)
+        if protocol < max(hello.protocol_min, self.me.protocol_min):
+            return self._refuse(Reason.PROTOCOL, _no_common_protocol(self.me, hello))
         self._awaited = "proof"
         self._info = _info(hello, protocol)
         return (self._speak("challenge", protocol=protocol),)

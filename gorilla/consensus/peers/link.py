@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Sequence
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
 
 from typing_extensions import override
 
@@ -55,39 +56,48 @@ class LinkOwner(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class LinkLimits:
+    """Bounds of one link."""
+
+    handshake_s: float
+    """Deadline for all of the handshake, from the connection on (seconds)."""
+    unsent_bytes_max: int
+    """Bytes waiting to be sent at which the link is cut."""
+
+
 class Link(asyncio.Protocol):
     """A connection, its handshake, its frames and its pulse."""
 
     def __init__(
-        self, owner: LinkOwner, handshake: Handshake, *, handshake_s: float, unsent_bytes_max: int
+        self, owner: LinkOwner, handshake: Handshake, limits: LinkLimits, dialled: str | None = None
     ) -> None:
         """Wait for the connection.
 
         Args:
             owner: Told of everything.
             handshake: This side of it.
-            handshake_s: Deadline for all of it, from the connection on (seconds).
-            unsent_bytes_max: Bytes waiting to be sent at which the link is cut.
+            limits: Its bounds.
+            dialled: Name of the member that this side called; None when it was called.
 
         """
+        self.dialled = dialled
         self.info: PeerInfo | None = None
+        """Set once the link is established."""
         self.generation = 0
         """Set by the owner: later connections have larger ones."""
-        self.formation = False
-        """Set by the owner: whether either side belongs to no cluster yet."""
         self.remote = "?"
         self.is_closed = False
         self.why = ""
-        self.done = asyncio.get_running_loop().create_future()
-        """Resolves when the link is closed."""
-        self.settled = asyncio.get_running_loop().create_future()
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Resolves when the handshake has ended, one way or the other."""
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Resolves when nothing of the connection is left."""
         self.heard_at = 0.0
         """Event loop time (seconds) of the last byte."""
         self._owner = owner
         self._handshake = handshake
-        self._handshake_s = handshake_s
-        self._unsent_bytes_max = unsent_bytes_max
+        self._limits = limits
         self._decoder = FrameDecoder()
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -101,13 +111,13 @@ class Link(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake."""
-        assert isinstance(transport, asyncio.Transport)
         loop = asyncio.get_running_loop()
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
         self.remote = _remote(transport)
         self.heard_at = loop.time()
         _send_at_once(transport)
-        self._deadline = loop.call_later(self._handshake_s, self._too_late)
+        self._deadline = loop.call_later(self._limits.handshake_s, self._too_late)
         self._owner.opened(self)
         if not self.is_closed and isinstance(self._handshake, DialerHandshake):
             self._write([self._handshake.start()])
@@ -121,8 +131,7 @@ class Link(asyncio.Protocol):
         self.heard_at = asyncio.get_running_loop().time()
         try:
             for message in self._decoder.messages(data):
-                self._take(message)
-                if self.is_closed:
+                if not self._take(message):
                     return
         except (FrameError, HandshakeError) as error:
             self.close(str(error))
@@ -136,8 +145,15 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end if this side did not cause it."""
         self.close(f"connection lost: {exc}" if exc else "closed by the other side")
+        _resolve(self.gone)
 
     # The owner's side.
+
+    @property
+    def formation(self) -> bool:
+        """Whether either side said that it belongs to no cluster yet."""
+        assert self.info is not None
+        return self._handshake.me.cluster_id is None or self.info.cluster_id is None
 
     @property
     def unsent_bytes(self) -> int:
@@ -161,7 +177,7 @@ class Link(asyncio.Protocol):
         if self.is_closed or not self._outbox:
             return
         assert self._transport is not None
-        if self.unsent_bytes > self._unsent_bytes_max:
+        if self.unsent_bytes > self._limits.unsent_bytes_max:
             self.close(f"it is too slow: {self.unsent_bytes} bytes wait to be sent", abort=True)
             return
         data = self._outbox[0] if len(self._outbox) == 1 else b"".join(self._outbox)
@@ -198,17 +214,17 @@ class Link(asyncio.Protocol):
         if self._transport is not None:
             _close_transport(self._transport, abort=abort)
             self._owner.closed(self, why)
-        for future in (self.settled, self.done):
-            if not future.done():
-                future.set_result(None)
+        _resolve(self.settled)
 
     # Inside.
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> bool:
+        """Act on one message and return whether there may be another."""
         if self.info is None:
             self._shake_hands(message)
         elif message != PING:
             self._owner.received(self, message)
+        return not self.is_closed
 
     def _shake_hands(self, message: Message) -> None:
         answers = self._handshake.receive(message)
@@ -219,8 +235,7 @@ class Link(asyncio.Protocol):
             self._decoder.bytes_max = FRAME_BYTES_MAX
             self.info = outcome.info
             self._owner.established(self)
-            if not self.settled.done():
-                self.settled.set_result(None)
+            _resolve(self.settled)
         elif outcome is not None:
             self._owner.refused(self, outcome)
             self.close(outcome.refusal.text)
@@ -237,6 +252,11 @@ class Link(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _close_transport(transport: asyncio.Transport, *, abort: bool) -> None:

@@ -1,122 +1,48 @@
-"""The links of this node to all others: at most one current link each, always being restored."""
+"""The links of this node to all others: always being restored, at most one current link each."""
 
 import asyncio
 import contextlib
-import itertools
+import errno
 import logging
-import secrets
-import ssl
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 from gorilla.config.addresses import Address, parse_address
 from gorilla.config.secrets import Secret
-from gorilla.consensus.peers.admission import AdmitStranger
-from gorilla.consensus.peers.dialing import Dialer, Pace
+from gorilla.consensus.peers.contract import (
+    FormationLinks,
+    PeerHandler,
+    PeerOptions,
+    PortInUseError,
+)
+from gorilla.consensus.peers.dialing import Connect, Dialer
 from gorilla.consensus.peers.handshake import (
     AcceptorHandshake,
+    Admit,
+    DialerHandshake,
     PeerInfo,
-    Reason,
-    Refusal,
-    Refused,
+    Speaker,
     require_protection,
 )
-from gorilla.consensus.peers.link import LAST_WORDS_S, Link
+from gorilla.consensus.peers.link import LAST_WORDS_S, Link, LinkLimits
+from gorilla.consensus.peers.registry import LinkRegistry
 from gorilla.consensus.ports import Message
 from gorilla.service.ports import Member
 
+__all__ = ["FormationLinks", "PeerHandler", "PeerNetwork", "PeerOptions", "PortInUseError"]
+
 logger = logging.getLogger(__name__)
 
-STRANGERS_MAX: Final = 32
-"""Connections that have not proved anything yet. One more closes the oldest of them."""
-
 _BACKLOG: Final = 64
-_COMPLAIN_EVERY_S: Final = 30.0
-
-
-class PeerHandler(Protocol):
-    """What consensus wants to hear of the other members. All calls come from the event loop.
-
-    None of these may raise: asyncio closes the link then and tells the loop's exception handler.
-    """
-
-    def connected(self, peer_id: str, info: PeerInfo) -> None:
-        """There is a new link to this member; what was sent before is lost or was received."""
-        ...
-
-    def disconnected(self, peer_id: str) -> None:
-        """The link is gone; nothing more is received from it."""
-        ...
-
-    def received(self, peer_id: str, message: Message) -> None:
-        """A message came over the current link."""
-        ...
-
-    def unreachable(self, peer_id: str) -> None:
-        """Nobody listens at the member's address: its process is dead. Repeated while it is so."""
-        ...
-
-    def refused(self, peer_name: str, reason: str, text: str) -> None:
-        """A member refuses this node. Told once until the reason changes or a link is there."""
-        ...
-
-
-class FormationLinks(Protocol):
-    """Hears of links of which one side or the other belongs to no cluster yet."""
-
-    def linked(self, info: PeerInfo) -> None:
-        """There is a new link."""
-        ...
-
-    def unlinked(self, peer: str) -> None:
-        """It is gone."""
-        ...
-
-    def received(self, peer: str, message: Message) -> None:
-        """A message came over it."""
-        ...
-
-    def refused(self, name: str, reason: str, text: str) -> None:
-        """A node refuses this one, which belongs to no cluster yet."""
-        ...
-
-    def troubled(self, name: str, reason: str) -> None:
-        """A node could not be reached."""
-        ...
-
-
-class PortInUseError(OSError):
-    """Another process listens at the address."""
-
-
-@dataclass(frozen=True)
-class PeerOptions:
-    """What has a good default. Lengths of time in seconds."""
-
-    bind: Address | None = None
-    """Where to listen when that is not the advertised address."""
-    version: str = "0"
-    """Of this software, told to the others."""
-    server_tls: ssl.SSLContext | None = None
-    client_tls: ssl.SSLContext | None = None
-    ping_every_s: float = 0.2
-    dead_after_s: float = 3.0
-    """Silence that ends a link."""
-    handshake_s: float = 2.0
-    pace: Pace = field(default_factory=Pace)
-    unsent_bytes_max: int = 64 * 1024 * 1024
-    """Per peer; more cuts the link."""
-    admit: AdmitStranger | None = None
-    """Asked about authenticated peers that the roster does not have."""
-    jitter: Callable[[], float] = field(default_factory=lambda: secrets.SystemRandom().random)
 
 
 class PeerNetwork:
     """Listens, dials, and hands over messages. Implements :class:`gorilla.consensus.ports.Wire`.
 
-    ``handler`` may be set later: until then other members of the cluster are told that this node
-    is starting.
+    The handler may come later (:meth:`attach`): until then, other members of the cluster are told
+    that this node is starting.
     """
 
     def __init__(
@@ -143,23 +69,15 @@ class PeerNetwork:
         self.address: Address | None = None
         """Where it listens, once it does."""
         self._me = me
-        self._cluster_id = cluster_id
         self._secret = secret
-        self._members = members
-        self._handler = handler
-        self._formation: FormationLinks | None = None
         self._options = options or PeerOptions()
+        self._registry = LinkRegistry(
+            me, cluster_id, members, handler, self._options.admit, self._wake
+        )
         self._server: asyncio.Server | None = None
-        self._links: set[Link] = set()
-        self._strangers: dict[Link, None] = {}
-        self._current: dict[str, Link] = {}
         self._unflushed: dict[Link, None] = {}
-        self._generations = itertools.count(1)
         self._dialers: dict[str, tuple[Dialer, asyncio.Task[None]]] = {}
-        self._pulse: asyncio.TimerHandle | None = None
-        self._refusals: dict[str, Refusal] = {}
-        self._complained_at: dict[str, float] = {}
-        self._closing = False
+        self._beat_timer: asyncio.TimerHandle | None = None
 
     # Life.
 
@@ -172,7 +90,8 @@ class PeerNetwork:
             OSError: The address can't be listened at.
 
         """
-        bind = self._options.bind or parse_address(self._me.peer)
+        options = self._options
+        bind = options.bind or parse_address(self._me.peer)
         require_protection(self._secret, bind.host)
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -180,8 +99,8 @@ class PeerNetwork:
                 bind.host,
                 bind.port,
                 backlog=_BACKLOG,
-                ssl=self._options.server_tls,
-                **_tls_deadline(self._options.server_tls, self._options.handshake_s),
+                ssl=options.server_tls,
+                ssl_handshake_timeout=options.handshake_s if options.server_tls else None,
             )
         except OSError as error:
             raise _explained(error, bind) from error
@@ -189,54 +108,58 @@ class PeerNetwork:
         self._beat()
 
     async def close(self) -> None:
-        """Stop listening and dialing, and end every link; bounded to about two seconds.
+        """Stop listening and dialing, and end every link; bounded to a few seconds.
 
         The handler hears nothing more.
         """
         self.flush()
-        self._closing = True
-        if self._pulse is not None:
-            self._pulse.cancel()
-        tasks = [task for _, task in self._dialers.values()]
-        for task in tasks:
-            task.cancel()
+        self._registry.closing = True
+        if self._beat_timer is not None:
+            self._beat_timer.cancel()
         if self._server is not None:
             self._server.close()
-        links = list(self._links)
-        for link in links:
+        ending: list[asyncio.Future[None]] = [task for _, task in self._dialers.values()]
+        for task in ending:
+            task.cancel()
+        self._dialers.clear()
+        for link in list(self._registry.all):
+            ending.append(link.gone)
             link.close("this node stops")
-        if tasks:
-            await asyncio.wait(tasks, timeout=LAST_WORDS_S)
+        if ending:
+            await asyncio.wait(ending, timeout=2 * LAST_WORDS_S)
         if self._server is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._server.wait_closed(), LAST_WORDS_S)
 
     def attach(self, handler: PeerHandler) -> None:
         """Begin to link with the other members of the cluster on behalf of ``handler``."""
-        self._handler = handler
-        self._wake_dialers()
+        assert self._registry.handler is None
+        self._registry.handler = handler
+        self._wake_all()
 
     def serve_formation(self, formation: FormationLinks) -> None:
         """Hand it every link of which one side or the other belongs to no cluster yet."""
-        self._formation = formation
-        self._wake_dialers()
+        self._registry.formation = formation
+        self._wake_all()
 
     def enter(self, cluster_id: str, members: Callable[[], Sequence[Member]]) -> None:
         """This node belongs to a cluster from now on; ``members`` gives its roster."""
-        self._cluster_id = cluster_id
-        self._members = members
-        self._refusals.clear()
-        self.roster_changed()
+        self._registry.entered(cluster_id)
+        self.follow_roster(members)
 
     def follow_roster(self, members: Callable[[], Sequence[Member]]) -> None:
         """Take the roster from here from now on."""
-        self._members = members
+        self._registry.members = members
         self.roster_changed()
 
     def roster_changed(self) -> None:
-        """Look at the roster at once rather than at the next pulse."""
-        self._keep_dialers()
-        self._wake_dialers()
+        """Look at the roster at once, rather than at the next beat.
+
+        A link to a member that was removed stays until it breaks, so that it can be told.
+        """
+        if self._server is not None:
+            self._keep_dialers()
+            self._wake_all()
 
     # Messages.
 
@@ -247,7 +170,7 @@ class PeerNetwork:
             FrameError: It is too big for a frame.
 
         """
-        link = self._current.get(peer)
+        link = self._registry.current.get(peer)
         if link is not None:
             link.send(message)
             self._unflushed[link] = None
@@ -259,139 +182,149 @@ class PeerNetwork:
             link.flush()
 
     def drop(self, peer: str) -> None:
-        """Close the link to this peer, if there is one."""
-        link = self._current.get(peer)
+        """Close the link to this peer, if there is one; what was flushed still goes out."""
+        link = self._registry.current.get(peer)
         if link is not None:
             link.close("dropped")
 
     # What is known of the others.
 
     def linked(self) -> tuple[str, ...]:
-        """Return the ids of all members that there is a link to, formation aside."""
-        return tuple(peer for peer, link in self._current.items() if not link.formation)
+        """Return the ids of the members that there is a link to, formation's links aside."""
+        links = self._registry.current.items()
+        return tuple(peer for peer, link in links if not link.formation)
 
     def info(self, peer: str) -> PeerInfo | None:
         """Return what a linked peer said of itself."""
-        link = self._current.get(peer)
-        return link.info if link is not None else None
+        link = self._registry.current.get(peer)
+        return None if link is None else link.info
 
     def heard_s(self, peer: str) -> float | None:
         """Return how long ago the last byte of a linked peer came (seconds)."""
-        link = self._current.get(peer)
+        link = self._registry.current.get(peer)
         return None if link is None else asyncio.get_running_loop().time() - link.heard_at
 
-    # LinkOwner.
-
-    def opened(self, link: Link) -> None:
-        """Count a new connection in."""
-        link.generation = next(self._generations)
-        self._links.add(link)
-        self._strangers[link] = None
-        if len(self._strangers) > STRANGERS_MAX:
-            next(iter(self._strangers)).close("too many connections at once", abort=True)
-        if self._closing:
-            link.close("this node stops", abort=True)
-
-    def established(self, link: Link) -> None:
-        """Make it the current link of its peer; an older one is superseded."""
-        assert link.info is not None
-        self._strangers.pop(link, None)
-        peer = link.info.id
-        older = self._current.get(peer)
-        if older is not None and older.generation > link.generation:
-            link.close("a newer connection is in use", abort=True)
-            return
-        if older is not None:
-            older.close("superseded by a newer connection", abort=True)
-        self._current[peer] = link
-        self._refusals.pop(link.info.name, None)
-        logger.info("linked with %s (%s, Gorilla %s)", link.info.name, peer, link.info.version)
-        self._wake(link.info.name)
-        if link.formation:
-            assert self._formation is not None
-            self._formation.linked(link.info)
-        else:
-            assert self._handler is not None
-            self._handler.connected(peer, link.info)
-
-    def received(self, link: Link, message: Message) -> None:
-        """Hand over a message, unless the link is superseded."""
-        assert link.info is not None
-        peer = link.info.id
-        if self._current.get(peer) is not link or self._closing:
-            return
-        if link.formation:
-            assert self._formation is not None
-            self._formation.received(peer, message)
-        else:
-            assert self._handler is not None
-            self._handler.received(peer, message)
-
-    def refused(self, link: Link, refused: Refused) -> None:
-        """Tell who has to know that there is no link, and why."""
-        name, refusal = refused.peer_name or "?", refused.refusal
-        if not refused.by_peer:
-            self._complain(link, name, refusal)
-            return
-        if self._refusals.get(name) == refusal or self._closing:
-            return
-        self._refusals = {**self._refusals, name: refusal}
-        if refusal.reason == Reason.STARTING:
-            return  # a moment's matter
-        logger.warning("%s refuses this node: %s", name, refusal.text)
-        listener = self._formation if self._cluster_id is None else self._handler
-        if listener is not None and self._is_named(name):
-            listener.refused(name, refusal.reason, refusal.text)
-
-    def closed(self, link: Link, why: str) -> None:
-        """Count it out and, if it was current, tell."""
-        self._links.discard(link)
-        self._strangers.pop(link, None)
-        self._unflushed.pop(link, None)
-        if link.info is None or self._current.get(link.info.id) is not link:
-            logger.debug("connection with %s closed: %s", link.remote, why)
-            return
-        del self._current[link.info.id]
-        logger.info("link with %s lost: %s", link.info.name, why)
-        self._wake(link.info.name)
-        if self._closing:
-            return
-        if link.formation:
-            assert self._formation is not None
-            self._formation.unlinked(link.info.id)
-        else:
-            assert self._handler is not None
-            self._handler.disconnected(link.info.id)
-
-    # DialerOwner.
+    # What dialers ask and tell.
 
     def address_of(self, name: str) -> Address | None:
-        """Return where a member is to be found today."""
-        for member in self._members():
-            if member.name == name:
-                return parse_address(member.peer)
-        return None
+        """Return where a member is to be found today.
+
+        Raises:
+            ValueError: Its address makes no sense.
+
+        """
+        member = self._registry.member_named(name)
+        return None if member is None else parse_address(member.peer)
 
     def is_linked(self, name: str) -> bool:
         """Return whether there is a link to the member of this name."""
-        return any(link.info is not None and link.info.name == name for link in self._current.values())
-
-    def unreachable(self, name: str) -> None:
-        """Tell that a member's process is dead."""
-        if self._handler is None or self._cluster_id is None or self.is_linked(name):
-            return
-        for member in self._members():
-            if member.name == name:
-                self._handler.unreachable(member.id)
+        return self._registry.is_linked(name)
 
     def troubled(self, name: str, reason: str) -> None:
-        """Tell formation why a member could not be reached."""
-        if self._formation is not None and self._cluster_id is None:
-            self._formation.troubled(name, reason)
+        """A member was not reached, for this reason."""
+        self._registry.troubled(name, reason)
 
-    # Inside.
+    def unreachable(self, name: str) -> None:
+        """Nobody listens at a member's address."""
+        registry = self._registry
+        member = registry.member_named(name)
+        if (
+            member is not None
+            and registry.handler is not None
+            and registry.cluster_id is not None
+            and not registry.is_linked(name)
+        ):
+            registry.handler.unreachable(member.id)
+
+    # Connections.
 
     def _accept(self) -> Link:
-        me = self._speaker()
-        link = self._link(AcceptorHandshake(me, self._secret, lambda info: self._admit(link, info)))
+        return self._link(AcceptorHandshake, None)
+
+    def _link(
+        self, handshake: type[AcceptorHandshake | DialerHandshake], dialled: str | None
+    ) -> Link:
+        me = Speaker(
+            name=self._me.name,
+            id=self._me.id,
+            version=self._options.version,
+            cluster_id=self._registry.cluster_id,
+        )
+        admit: Admit = partial(
+            self._registry.admit, dialled=dialled, said_unformed=me.cluster_id is None
+        )
+        limits = LinkLimits(self._options.handshake_s, self._options.unsent_bytes_max)
+        return Link(self._registry, handshake(me, self._secret, admit), limits, dialled)
+
+    async def _dial(self, name: str, host: str, port: int) -> Link:
+        tls = self._options.client_tls
+        address = self.address_of(name)
+        _, link = await asyncio.get_running_loop().create_connection(
+            partial(self._link, DialerHandshake, name),
+            host,
+            port,
+            ssl=tls,
+            server_hostname=address.host if tls and address else None,
+        )
         return link
+
+    # The pulse, and the dialers.
+
+    def _beat(self) -> None:
+        options = self._options
+        pulses_max = max(1, round(options.dead_after_s / options.ping_every_s))
+        for link in list(self._registry.current.values()):
+            link.pulse(pulses_max)
+        self._keep_dialers()
+        loop = asyncio.get_running_loop()
+        self._beat_timer = loop.call_later(options.ping_every_s, self._beat)
+
+    def _keep_dialers(self) -> None:
+        """Have one dialer for every other member of the roster, and no more."""
+        names = {member.name for member in self._registry.members()} - {self._me.name}
+        for name in names - self._dialers.keys():
+            self._dialers[name] = self._start_dialer(name)
+        for name in self._dialers.keys() - names:
+            _, task = self._dialers.pop(name)
+            task.cancel()
+
+    def _start_dialer(self, name: str) -> tuple[Dialer, asyncio.Task[None]]:
+        connect: Connect = partial(self._dial, name) if self._me.name > name else _probe
+        dialer = Dialer(name, self, connect, self._options.pace, self._options.jitter)
+        task = asyncio.get_running_loop().create_task(dialer.run(), name=f"dial {name}")
+        task.add_done_callback(partial(self._dialer_ended, name))
+        return dialer, task
+
+    def _dialer_ended(self, name: str, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("the dialer of %s failed and begins anew", name, exc_info=task.exception())
+            self._dialers.pop(name, None)  # the next beat starts another
+
+    def _wake(self, name: str) -> None:
+        if name in self._dialers:
+            self._dialers[name][0].wake()
+
+    def _wake_all(self) -> None:
+        for dialer, _ in self._dialers.values():
+            dialer.wake()
+
+
+async def _probe(host: str, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(asyncio.Protocol, host, port)
+    transport.abort()
+
+
+def _explained(error: OSError, bind: Address) -> OSError:
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(
+            error.errno,
+            f"can't listen for the other nodes at {bind}: another process has this port. Stop it "
+            f"(find it with: ss -ltnp 'sport = :{bind.port}'), or configure another peer address",
+        )
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return OSError(
+        error.errno,
+        f"can't listen for the other nodes at {bind}: {why}. Configure an address of this "
+        f"machine (bind_peer)",
+    )

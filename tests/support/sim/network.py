@@ -161,7 +161,8 @@ class Network:
             del self._queues[key]
             return
         message = _decode(data)
-        self._scheduler.note(sender, "->", receiver, brief(message))
+        if self._scheduler.is_tracing:
+            self._scheduler.note(sender, "->", receiver, brief(message))
         self._nodes[receiver].deliver(sender, message)
 
     # Partitions

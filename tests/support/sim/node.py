@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from tests.support.sim.disk import KilledError
 from tests.support.sim.history import Led, Loaded
 from tests.support.sim.loop import NodeLoop
-from tests.support.sim.parts import Machine, Process
+from tests.support.sim.parts import Machine, Process, peer_info
 from tests.support.sim.scheduler import Event, Scheduler
 
 STEPS_PER_INSTANT_MAX = 20_000
@@ -171,7 +171,7 @@ class SimNode:
 
     def link_up(self, peer: str) -> None:
         """Tell the process of a connection."""
-        self.post(0.0, self._input, "connected", peer)
+        self.post(0.0, self._input, "connected", peer, peer_info(peer))
 
     def link_down(self, peer: str) -> None:
         """Tell the process that a connection is gone."""

@@ -10,6 +10,7 @@ from typing_extensions import override
 from gorilla.consensus.driver import Driver
 from gorilla.consensus.engine import Engine, EngineSettings
 from gorilla.consensus.journal import Journal
+from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message, Wire
 from gorilla.consensus.snapshots import SnapshotStore
 from gorilla.domain.commands import Acquire, Command, Renew
@@ -41,6 +42,8 @@ class Machine:
         self.history: History = world.history
         self.clock: NodeClock = world.make_clock()
         self.busy_until = 0.0
+        self.is_formed = False
+        """Whether a process has had its journal here: it must never be missing from then on."""
         self._scheduler = world.scheduler
         self.disk = MachineDisk(world.scheduler.random(f"disk {number}"), self._spend)
         self.secrets = world.scheduler.random(f"secrets {number}")
@@ -127,7 +130,9 @@ class Process:
             retain_entries=profile.retain,
             retain_bytes=1 << 30,
             segment_bytes=profile.rotate_bytes,
+            must_exist=machine.is_formed,
         )
+        machine.is_formed = True
         self.snapshots = SnapshotStore(machine.disk.files)
         self.engine = Engine(
             me=node.id,
@@ -211,6 +216,13 @@ class Process:
             f" commit {view.commit_index} applied {view.applied_index}"
             f" snapshot {view.snapshot_index}"
         )
+
+
+def peer_info(peer: str) -> PeerInfo:
+    """Return what the handshake of a link proves of a member."""
+    return PeerInfo(
+        name=peer.partition("-")[0], id=peer, version="1", cluster_id=CLUSTER_ID, protocol=1
+    )
 
 
 def hash_of(command: bytes) -> int:

@@ -66,13 +66,13 @@ _BASE = (
     ),
     Profile(
         name="drift",  # long leases on clocks that run apart; little else happens
-        duration_s=240.0,
-        timeouts_s=(20.0, 90.0),
+        duration_s=60.0,
+        timeouts_s=(5.0, 30.0),
         clients=4,
         resources=2,
-        think_s=1.2,
+        think_s=0.8,
         faults={"step_wall": 2, "pause_leader": 1, "crash_leader": 1},
-        fault_gap_s=25.0,
+        fault_gap_s=7.0,
     ),
 )
 

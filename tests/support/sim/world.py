@@ -41,10 +41,10 @@ class Outcome:
 class World:
     """Everything of one run."""
 
-    def __init__(self, profile: Profile, seed: int) -> None:
+    def __init__(self, profile: Profile, seed: int, *, is_tracing: bool = False) -> None:
         self.profile = profile
         self.seed = seed
-        self.scheduler = Scheduler(seed)
+        self.scheduler = Scheduler(seed, is_tracing=is_tracing)
         self.history = History()
         self._rng = self.scheduler.random("world")
         self.network = Network(self.scheduler, Weather(slow=profile.slow, slow_s=profile.slow_s))

@@ -1,0 +1,283 @@
+"""What the service can't do is answered truthfully: nothing was done, or nobody knows."""
+
+import logging
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from gorilla.domain.outcomes import Full, Recovering
+from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.pending import ProposalLimits
+from gorilla.service.ports import MemberProgress
+from gorilla.service.snapshots import StorageUnavailableError
+from gorilla.wire.problems import ProblemCode
+from tests.support.api import Snapshots, running_api
+from tests.support.api_cases import expect_bad_fields, expect_lock, expect_problem
+from tests.support.service import Fate, Node, member
+
+BODY = {"owner": "anna", "timeout": 30}
+LOCK = "/api/v1/locks/a"
+WRITES = [
+    ("POST", LOCK, BODY),
+    ("PUT", f"{LOCK}/token", {"timeout": 30}),
+    ("DELETE", f"{LOCK}/token", None),
+]
+READS = [
+    ("GET", LOCK, None),
+    ("GET", f"{LOCK}/token", None),
+    ("GET", "/api/v1/locks", None),
+]
+
+
+def _impatient(**limits: float) -> Node:
+    return Node(
+        bounds=ProposalLimits(leader_grace_s=0.02, **limits),  # type: ignore[arg-type]
+        settings=LockSettings(request_deadline_s=0.1),
+    )
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES + READS)
+async def test_without_a_leader_nothing_is_done(method: str, path: str, body: object) -> None:
+    node = _impatient()
+    node.consensus.lose_leader()
+    async with running_api(node) as api:
+        answered = await api.ask(method, path, **({"json": body} if body else {}))
+
+    expect_problem(answered, ProblemCode.NO_QUORUM)
+    assert int(answered.headers["retry-after"]) >= 1
+    assert not node.consensus.offered
+
+
+async def test_without_a_leader_stale_reads_and_the_cluster_are_still_answered() -> None:
+    node = _impatient()
+    async with running_api(node) as api:
+        await api.ask("POST", LOCK, json=BODY)
+        node.consensus.lose_leader()
+
+        shown = await api.ask("GET", f"{LOCK}?consistency=stale")
+        listed = await api.ask("GET", "/api/v1/locks?consistency=stale")
+        cluster = await api.ask("GET", "/api/v1/cluster")
+
+    assert shown.json["held"]
+    assert [lock["resource"] for lock in listed.json["locks"]] == ["a"]
+    assert cluster.json["leader"] is None
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES)
+async def test_a_write_that_got_no_answer_is_unknown(method: str, path: str, body: object) -> None:
+    node = _impatient()
+    node.consensus.fate = Fate.DROP
+    async with running_api(node) as api:
+        answered = await api.ask(method, path, **({"json": body} if body else {}))
+
+    expect_problem(answered, ProblemCode.OUTCOME_UNKNOWN)
+
+
+async def test_a_full_queue_is_overloaded() -> None:
+    async with running_api(_impatient(pending_max=0)) as api:
+        answered = await api.ask("POST", LOCK, json=BODY)
+
+    expect_problem(answered, ProblemCode.OVERLOADED)
+    assert int(answered.headers["retry-after"]) >= 1
+
+
+async def test_a_stopping_node_is_draining() -> None:
+    node = _impatient()
+    await node.proposals.drain(0.1)
+    node.cluster.start_draining()
+    async with running_api(node) as api:
+        answered = await api.ask("POST", LOCK, json=BODY)
+        ready = await api.ask("GET", "/_ready")
+
+    expect_problem(answered, ProblemCode.DRAINING)
+    expect_problem(ready, ProblemCode.DRAINING)
+
+
+async def test_a_node_without_any_state_is_starting() -> None:
+    node = Node(elected=False)
+    async with running_api(node) as api:
+        answered = await api.ask("GET", f"{LOCK}?consistency=stale")
+
+    expect_problem(answered, ProblemCode.STARTING)
+
+
+class _Answering(LockService):
+    """A lock service whose acquire ends as it is told."""
+
+    def __init__(self, node: Node, end: object) -> None:
+        super().__init__(node.proposals, node.consensus, node.replica, node.loop)
+        self._end = end
+
+    @override
+    async def acquire(self, **_asked: object):  # type: ignore[no-untyped-def,override]
+        if isinstance(self._end, Exception):
+            raise self._end
+        return self._end
+
+
+async def test_after_a_restore_the_caller_is_told_how_long_to_wait() -> None:
+    node = Node()
+    async with running_api(node, locks=_Answering(node, Recovering(12_001))) as api:
+        answered = await api.ask("POST", LOCK, json=BODY)
+
+    expect_problem(answered, ProblemCode.RECOVERING)
+    assert answered.headers["retry-after"] == "13"
+
+
+async def test_a_full_cluster_names_its_limit() -> None:
+    node = Node()
+    async with running_api(node, locks=_Answering(node, Full("locks_max"))) as api:
+        answered = await api.ask("POST", LOCK, json=BODY)
+
+    assert "locks_max" in expect_problem(answered, ProblemCode.OVERLOADED)["detail"]
+
+
+async def test_what_nobody_foresaw_is_logged_and_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    node = Node()
+    secret = "the password is swordfish"
+    async with running_api(node, locks=_Answering(node, RuntimeError(secret))) as api:
+        with caplog.at_level(logging.ERROR, "gorilla.api"):
+            answered = await api.ask("POST", LOCK, json=BODY, headers={"X-Request-Id": "id-7"})
+        after = await api.ask("GET", "/_health")
+
+    expect_problem(answered, ProblemCode.INTERNAL)
+    assert b"swordfish" not in answered.content
+    assert b"Traceback" not in answered.content
+    assert "id-7" in caplog.text
+    assert secret in caplog.text
+    assert after.status == 200
+
+
+# Readiness
+
+
+async def test_a_follower_is_ready_and_does_not_lead() -> None:
+    node = Node()
+    node.consensus.leader = member("gorilla-2")
+    async with running_api(node) as api:
+        ready = await api.ask("GET", "/_ready")
+        leads = await api.ask("GET", "/_ready?role=leader&verbose")
+
+    assert ready.json == {"ready": True, "leader": False}
+    problem = expect_problem(leads, ProblemCode.STARTING)
+    assert {check["name"] for check in problem["checks"]} >= {"leader_known", "caught_up"}
+
+
+async def test_a_node_without_a_leader_is_not_ready_and_says_why() -> None:
+    node = Node(elected=False)
+    async with running_api(node) as api:
+        brief = await api.ask("GET", "/_ready")
+        verbose = await api.ask("GET", "/_ready?verbose=1")
+        alive = await api.ask("GET", "/_health")
+
+    assert "checks" not in expect_problem(brief, ProblemCode.NO_QUORUM)
+    checks = expect_problem(verbose, ProblemCode.NO_QUORUM)["checks"]
+    assert [check["name"] for check in checks if not check["ok"]] == ["leader_known", "caught_up"]
+    assert alive.status == 200
+
+
+async def test_a_node_that_has_not_caught_up_is_starting() -> None:
+    node = Node()
+    node.consensus.caught_up = False
+    async with running_api(node) as api:
+        expect_problem(await api.ask("GET", "/_ready"), ProblemCode.STARTING)
+
+
+async def test_the_check_names_that_choose_the_code_are_the_services_own() -> None:
+    """The API maps names of checks to codes; a renamed check must fail here."""
+    readiness = Node().cluster.readiness()
+    assert {check.name for check in readiness.checks} == {
+        "leader_known",
+        "caught_up",
+        "not_draining",
+    }
+
+
+async def test_the_cluster_shows_every_member_by_name() -> None:
+    node = Node()
+    node.consensus.progress = (
+        MemberProgress(
+            member=member("gorilla-3"), connected=False, match_index=None, heard_s=3.14159
+        ),
+        MemberProgress(
+            member=member("gorilla-0"), connected=True, match_index=0, heard_s=0.1, version="1.2.2"
+        ),
+    )
+    async with running_api(node) as api:
+        await api.ask("POST", LOCK, json=BODY)
+        cluster = (await api.ask("GET", "/api/v1/cluster")).json
+
+    members = {shown["name"]: shown for shown in cluster["members"]}
+    assert list(members) == ["gorilla-0", "gorilla-1", "gorilla-3"]
+    assert [shown["role"] for shown in members.values()] == ["follower", "leader", "unknown"]
+    assert [shown["lag"] for shown in members.values()] == [1, 0, None]
+    assert members["gorilla-3"]["heard"] == 3.142
+    assert cluster["leader"] == {
+        "id": "id-gorilla-1",
+        "name": "gorilla-1",
+        "http": "gorilla-1:4000",
+    }
+    assert cluster["held"] == 1
+
+
+# Snapshots
+
+
+async def test_without_a_database_there_are_no_snapshots() -> None:
+    async with running_api() as api:
+        for method in ("GET", "POST"):
+            answered = await api.ask(method, "/api/v1/snapshots")
+            problem = expect_problem(answered, ProblemCode.OVERLOADED)
+            assert "no database is configured" in problem["detail"]
+
+
+async def test_snapshots_are_taken_and_listed() -> None:
+    async with running_api(snapshots=Snapshots()) as api:
+        first = await api.ask("POST", "/api/v1/snapshots")
+        second = await api.ask("POST", "/api/v1/snapshots")
+        listed = await api.ask("GET", "/api/v1/snapshots?limit=1")
+        bad = await api.ask("GET", "/api/v1/snapshots?limit=0")
+
+    assert (first.status, first.json["id"]) == (201, 1)
+    assert first.json["createdAt"] == "2025-05-04T10:11:12"
+    assert listed.json == {"snapshots": [second.json]}
+    expect_bad_fields(bad, "limit")
+
+
+async def test_a_database_that_is_down_is_named_and_locks_go_on() -> None:
+    snapshots = Snapshots()
+    snapshots.failure = StorageUnavailableError("the database at db:5432 can't be reached")
+    async with running_api(snapshots=snapshots) as api:
+        answered = await api.ask("POST", "/api/v1/snapshots")
+        lock = await api.ask("POST", LOCK, json=BODY)
+        ready = await api.ask("GET", "/_ready")
+
+    assert "db:5432" in expect_problem(answered, ProblemCode.OVERLOADED)["detail"]
+    assert expect_lock(lock)
+    assert ready.status == 200
+
+
+# Metrics
+
+
+async def test_requests_are_counted_by_route_and_never_by_path() -> None:
+    registry = CollectorRegistry()
+    async with running_api(registry=registry) as api:
+        for number in range(3):
+            await api.ask("POST", f"/api/v1/locks/{number}", json=BODY)
+            await api.ask("GET", f"/nope/{number}")
+        exposed = (await api.ask("GET", "/metrics")).content.decode()
+
+    labels = {"route": "/api/v1/locks/{resource}", "method": "POST", "status": "200"}
+    assert registry.get_sample_value("gorilla_http_requests_total", labels) == 3
+    latency = registry.get_sample_value(
+        "gorilla_http_request_seconds_bucket", {**labels, "le": "+Inf"}
+    )
+    assert latency == 3
+    unknown = {"route": "unknown", "method": "GET", "status": "404"}
+    assert registry.get_sample_value("gorilla_http_requests_total", unknown) == 3
+    assert 'route="/api/v1/locks/{resource}"' in exposed
+    assert "nope" not in exposed
