@@ -25,6 +25,7 @@ migrate: deps ## Bring the tables of the configured database up to date
 
 .PHONY: deps
 deps: $(STAMP) ## Make the environment .venv from the lock file (at once when it is there)
+	@:
 
 $(STAMP): deploy/lock/dev.txt pyproject.toml deploy/deps.sh
 	@deploy/deps.sh $(VENV) deploy/lock/dev.txt

@@ -80,6 +80,7 @@ class Connection(web.RequestHandler):
         """Parse what came, and count it while it is no complete head of a request."""
         super().data_received(data)
         if self._messages or self._waiter is None:
+            self._break_off_body()
             self._head_bytes = 0
             self._head_since_s = None
             return
@@ -88,6 +89,16 @@ class Connection(web.RequestHandler):
         self._head_bytes += len(data)
         if self._head_bytes > _HEAD_BYTES_MAX:
             self._cut(f"The headers together exceed {HEADER_BYTES_MAX} bytes.")
+
+    def _break_off_body(self) -> None:
+        """End the body that a handler waits for when the parser gave up on it.
+
+        aiohttp tells nobody but the next request; without this the handler would wait in vain.
+        A body is broken exactly when something comes after it before it is complete.
+        """
+        request = self._current_request
+        if request is not None and self._messages and not request.content.is_eof():
+            request.content.set_exception(web.RequestPayloadError("broken transfer coding"))
 
     def sweep(self, now_s: float) -> None:
         """Cut the connection if its next request does not get complete (``now_s``: loop time)."""

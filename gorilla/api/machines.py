@@ -8,7 +8,7 @@ from gorilla.api.answers import Answer, answer_json
 from gorilla.api.requests import Call
 from gorilla.service.cluster import ClusterService, Readiness
 from gorilla.wire.bodies import CheckBody, HealthBody, ReadyBody
-from gorilla.wire.fields import one_of, printable
+from gorilla.wire.fields import one_of
 from gorilla.wire.problems import ProblemCode, ProblemError
 
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,7 +31,7 @@ class MachineCalls:
     async def ready(self, call: Call) -> Answer:
         """``GET /_ready``: 200 when requests should be sent here; 503 with the reason otherwise."""
         query = call.query()
-        verbose = query.optional("verbose", printable, None) is not None
+        verbose = query.optional("verbose", str, None) is not None
         role = query.optional("role", _role_of, None)
         query.finish()
         readiness = self._cluster.readiness()

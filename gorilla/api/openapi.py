@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from gorilla.api.routing import Parameter, Route
-from gorilla.wire.bodies import ProblemBody, Resource
+from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, ProblemBody, Resource
 from gorilla.wire.fields import TOKEN_CHARS_MAX
 from gorilla.wire.problems import PROBLEMS, ProblemCode
 
@@ -40,7 +40,12 @@ _PATH_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     },
     "token": {
         "description": "The secret that the acquire or the last extension gave.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": TOKEN_CHARS_MAX},
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": TOKEN_CHARS_MAX,
+            "pattern": NO_CONTROL_CHARACTERS,
+        },
         "example": "n1xQb0Jb6hT3jKp7Vv2YwE9s",
     },
 }

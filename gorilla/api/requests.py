@@ -130,6 +130,10 @@ async def _read_rest(request: web.BaseRequest, time_s_max: float) -> bytes:
     except (web.RequestPayloadError, HttpProcessingError) as error:
         detail = "The body's transfer coding is broken."
         raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail) from error
+    except ConnectionError as error:
+        # Nobody will read this answer; it keeps a client's doing out of the error log.
+        detail = "The connection ended before the body did."
+        raise BrokenBodyError(ProblemCode.INVALID_REQUEST, detail) from error
     return bytes(pieces)
 
 

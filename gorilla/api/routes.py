@@ -10,6 +10,7 @@ from gorilla.api.machines import METRICS_TYPE, MachineCalls
 from gorilla.api.routing import Parameter, Route, Success
 from gorilla.api.snapshots import SnapshotCalls
 from gorilla.wire.bodies import (
+    NO_CONTROL_CHARACTERS,
     AcquireBody,
     ClusterBody,
     ExtendBody,
@@ -128,7 +129,8 @@ def _lock_routes(calls: LockCalls) -> tuple[Route, ...]:
 
 
 def _look_routes(calls: LockCalls) -> tuple[Route, ...]:
-    name = {"type": "string", "maxLength": NAME_CHARS_MAX}
+    prefix = {"type": "string", "maxLength": NAME_CHARS_MAX, "pattern": NO_CONTROL_CHARACTERS}
+    name = {**prefix, "minLength": 1}
     return (
         Route(
             method="GET",
@@ -139,15 +141,13 @@ def _look_routes(calls: LockCalls) -> tuple[Route, ...]:
             summary="List held locks",
             description="Held locks in the order of their names, without tokens.",
             query=(
-                Parameter(name="prefix", description="How the names begin.", schema=name),
-                Parameter(
-                    name="owner", description="Whose locks.", schema={**name, "minLength": 1}
-                ),
+                Parameter(name="prefix", description="How the names begin.", schema=prefix),
+                Parameter(name="owner", description="Whose locks.", schema=name),
                 _limit("locks"),
                 Parameter(
                     name="cursor",
                     description="The cursor of the page before, as it was given.",
-                    schema={"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9_-]+$"},
+                    schema=name,
                 ),
                 _CONSISTENCY,
             ),
@@ -236,7 +236,7 @@ def _machine_routes(machines: MachineCalls, documents: Documents) -> tuple[Route
                 Parameter(
                     name="verbose",
                     description="When given: list the checks.",
-                    schema={"type": "string", "maxLength": 16},
+                    schema={"type": "string"},
                 ),
                 Parameter(
                     name="role",

@@ -34,6 +34,11 @@ class ApiServer:
         """How many clients are connected."""
         return len(self._server.connections)
 
+    @property
+    def requests(self) -> int:
+        """How many requests have come since it started."""
+        return self._server.requests_count
+
     def stop_listening(self) -> None:
         """Take no new connection; those that exist go on."""
         self._listening.close()

@@ -86,11 +86,23 @@ class Driver:
 
     def _tell_changes(self) -> None:
         seen = self._engine.leadership()
+        if seen != self._seen:
+            self._say_leader(seen)
         if seen != self._seen or self._has_changed:
             self._seen, self._has_changed = seen, False
             self._on_change()
             if self._leaving is not None and not self._leaving.done():
                 self._leaving.set_result(None)
+
+    def _say_leader(self, seen: tuple[int, str | None]) -> None:
+        term, leader_id = seen
+        leader = self.view().leader
+        if leader is None:
+            log.info("no leader with a majority is known (term %d)", term)
+        elif leader_id == self._engine.me.id:
+            log.info("leads term %d", term)
+        else:
+            log.info("follows %s in term %d", leader.name, term)
 
     def _fail(self, error: BaseException) -> None:
         self.stop()

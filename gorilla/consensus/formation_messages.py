@@ -71,6 +71,7 @@ def encode(body: FormationMessage) -> Message:
 def decode(message: Message) -> FormationMessage | None:
     """Return what came from the network; None when it is nothing of formation's."""
     try:
-        return msgspec.convert(message, FormationMessage)
+        body: FormationMessage = msgspec.convert(message, FormationMessage)
     except msgspec.ValidationError:
         return None
+    return body

@@ -135,7 +135,7 @@ class Formation:
         """The link to this peer is gone."""
         link = self._links.pop(peer, None)
         if link is not None:
-            self._troubles[link.info.name] = "connection lost"
+            self.troubled(link.info.name, "connection lost")
         if self._fetching is None or self._fetching.source != peer:
             return self._advance()
         self._fetching = None
@@ -143,11 +143,12 @@ class Formation:
 
     def troubled(self, name: str, reason: str) -> None:
         """There is no link to this member for the reason given; it is shown, no more."""
-        self._troubles[name] = reason
+        if name in self._names:  # anybody may call itself anything
+            self._troubles[name] = reason
 
     def refused(self, name: str, reason: str, text: str) -> list[Action]:
         """The member of this name refused this node."""
-        self._troubles[name] = text
+        self.troubled(name, text)
         if reason == Reason.WRONG_IDENTITY and not self.identity.formed:
             return [Fail(text)]
         return []

@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gorilla.wire.fields import NAME_CHARS_MAX
+from gorilla.wire.fields import NAME_CHARS_MAX, NUMBER_STRING_CHARS_MAX
 from gorilla.wire.problems import FieldError, ProblemCode
 
-_NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
-_JSON_NUMBER = r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 
-Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=_NO_CONTROL_CHARACTERS)]
+_POSITIVE_NUMBER = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)([eE][+-]?[0-9]{1,2})?$"
+"""What is written of numbers in strings: all that is surely finite and more than 0."""
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=NO_CONTROL_CHARACTERS)]
 Owner = Annotated[Name, Meta(description="Who holds the lock, or asks for it.")]
 Resource = Annotated[Name, Meta(description="The name of the lock.")]
 Timestamp = Annotated[
@@ -46,7 +49,7 @@ Seconds = Annotated[
 AskedSeconds = Annotated[
     Annotated[int, Meta(ge=1)]
     | Annotated[float, Meta(gt=0)]
-    | Annotated[str, Meta(pattern=_JSON_NUMBER, max_length=64)],
+    | Annotated[str, Meta(pattern=_POSITIVE_NUMBER, max_length=NUMBER_STRING_CHARS_MAX)],
     Meta(
         description="Seconds, more than 0; lowered to the cluster's maximum.",
         examples=[30, 1.5, "30"],

@@ -27,7 +27,10 @@ BODY_BYTES_MAX: Final = 64 * 1024
 TIMEOUT_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 """What a longer timeout is lowered to while it is read; the cluster's ``max_timeout`` is lower."""
 
-_NUMBER_CHARS_MAX: Final = 64
+NUMBER_STRING_CHARS_MAX: Final = 64
+"""Longest string that is read as a number."""
+
+_NUMBER_CHARS_MAX: Final = 400
 _PLAIN_CHARS: Final = 10
 _ERRORS_MAX: Final = 32
 _FIELD_NAME_CHARS_MAX: Final = 64
@@ -94,10 +97,13 @@ def timeout_ms_of(raw: bytes) -> int:
     A fraction of a millisecond is rounded up so that nobody holds a lock for less than asked.
     What exceeds :data:`TIMEOUT_MS_MAX` is lowered to it.
     """
-    text = _string_of(raw) if raw.startswith(b'"') else raw.decode()
+    quoted = raw.startswith(b'"')
+    text = _string_of(raw) if quoted else raw.decode()
     if text.isascii() and text.isdigit() and len(text) < _PLAIN_CHARS and text[0] != "0":
         return min(int(text) * 1_000, TIMEOUT_MS_MAX)
-    if len(text) > _NUMBER_CHARS_MAX or not _JSON_NUMBER.fullmatch(text):
+    if len(text) > (
+        NUMBER_STRING_CHARS_MAX if quoted else _NUMBER_CHARS_MAX
+    ) or not _JSON_NUMBER.fullmatch(text):
         raise FieldRuleError("must be a number of seconds, or a string that holds one")
     value = float(text)
     if not 0 < value < math.inf:

@@ -3,11 +3,19 @@
 import asyncio
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from gorilla.api.limits import HttpLimits
 from gorilla.wire.problems import ProblemCode
-from tests.support.api import RawAnswer, raw_connection, read_raw, running_api, send_raw
-from tests.support.api_cases import expect_problem
+from tests.support.api import (
+    RawAnswer,
+    raw_connection,
+    read_raw,
+    running_api,
+    send_raw,
+    until,
+)
+from tests.support.api_caller import expect_problem
 
 HOST = b"Host: gorilla\r\n"
 LONG = b"x" * 9_000
@@ -85,6 +93,32 @@ async def test_broken_chunks_are_refused(chunks: bytes) -> None:
     async with running_api() as api:
         request = _acquire(chunks, b"Transfer-Encoding: chunked")
         _expect_refusal(await send_raw(api.port, request))
+
+
+async def test_a_chunk_that_breaks_off_a_body_is_refused_at_once() -> None:
+    async with running_api() as api, raw_connection(api.port) as (reader, writer):
+        writer.write(_acquire(b'6\r\n{"owne\r\n', b"Transfer-Encoding: chunked"))
+        await until(lambda: api.server.requests == 1)
+        writer.write(b"zz\r\n\r\n")
+        _expect_refusal(await read_raw(reader))
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error_of_the_node(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    registry = CollectorRegistry()
+    labels = {"route": "/api/v1/locks/{resource}", "method": "POST", "status": "400"}
+
+    def answered() -> bool:
+        return registry.get_sample_value("gorilla_http_requests_total", labels) == 1
+
+    async with running_api(registry=registry) as api:
+        async with raw_connection(api.port) as (_, writer):
+            writer.write(_acquire(b"{", LENGTH))
+            await until(lambda: api.server.requests == 1)
+        await until(answered)
+
+    assert not caplog.records
 
 
 async def test_a_body_announced_too_large_is_refused_before_it_comes() -> None:

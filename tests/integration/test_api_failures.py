@@ -13,7 +13,7 @@ from gorilla.service.ports import MemberProgress
 from gorilla.service.snapshots import StorageUnavailableError
 from gorilla.wire.problems import ProblemCode
 from tests.support.api import Snapshots, running_api
-from tests.support.api_cases import expect_bad_fields, expect_lock, expect_problem
+from tests.support.api_caller import expect_bad_fields, expect_lock, expect_problem
 from tests.support.service import Fate, Node, member
 
 BODY = {"owner": "anna", "timeout": 30}

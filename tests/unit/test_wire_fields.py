@@ -69,6 +69,8 @@ def test_the_bounds_are_those_of_the_lock_table():
         (b"1000000000", fields.TIMEOUT_MS_MAX),
         (b"315360000", fields.TIMEOUT_MS_MAX),
         (b"315359999", fields.TIMEOUT_MS_MAX - 1_000),
+        (b"9" * 300, fields.TIMEOUT_MS_MAX),
+        (b"0." + b"0" * 100 + b"1", 1),
         (b"1e308", fields.TIMEOUT_MS_MAX),
         (b'"\\u0031"', 1_000),
     ],
@@ -83,7 +85,8 @@ def test_timeout_is_read_in_milliseconds_rounded_up(raw: bytes, expected_ms: int
         b"0", b"-0", b"-1", b"0.0", b"1e-400", b"1e400", b"-1e400", b"true", b"null", b"[1]",
         b'{"a":1}', b'""', b'" 30"', b'"30 "', b'"030"', b'"+1"', b'".5"', b'"5."', b'"1e"',
         b'"nan"', b'"inf"', b'"Infinity"', b'"1e400"', b'"0"', b'"-1"', b'"1_0"', b'"0x1"',
-        '"٣"'.encode(), '"３"'.encode(), '"²"'.encode(), b"9" * 65, b'"' + b"9" * 65 + b'"',
+        '"٣"'.encode(), '"\uff13"'.encode(), '"²"'.encode(), b"9" * 401,
+        b"9" * 310, b'"' + b"9" * 65 + b'"',
         b"1e999999999", b'"1e-999999999"', b'"\\udc00x"', b'"1\\n"',
     ],
 )  # fmt: skip
@@ -206,8 +209,8 @@ def _refused(read: Body | Query) -> list[str]:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b" ", b"[]", b"null", b"{", b'{"a":1}{', b'{"a":"\xff"}', b'{"\xff":1}', b"\xef\xbb\xbf{}",
-     b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}"],
+    [b"", b" ", b"[]", b"null", b"{", b'{"a":1}{', b'{"a":"\xff"}', b'{"\xff":1}',
+     b"\xef\xbb\xbf{}", b'{"a":' + b"[" * 30_000 + b"]" * 30_000 + b"}"],
 )  # fmt: skip
 def test_a_body_is_one_json_object_in_utf8(body: bytes):
     with pytest.raises(ProblemError) as caught:

@@ -114,9 +114,9 @@ class Link(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         # uvloop's transports are none of asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
-        self.remote = _remote(transport)
+        self.remote = _remote(self._transport)
         self.heard_at = loop.time()
-        _send_at_once(transport)
+        _send_at_once(self._transport)
         self._deadline = loop.call_later(self._limits.handshake_s, self._too_late)
         self._owner.opened(self)
         if not self.is_closed and isinstance(self._handshake, DialerHandshake):

@@ -17,6 +17,8 @@ class Profile:
     """How long the cluster may take afterwards until everything is as it should be."""
     clients: int = 5
     resources: int = 3
+    reads: float = 0.15
+    """Share of questions among the requests of clients."""
     think_s: float = 0.06
     """Average pause of a client between an answer and its next request."""
     timeouts_s: tuple[float, float] = (0.3, 2.0)
@@ -63,6 +65,23 @@ _BASE = (
         fault_gap_s=0.7,
         slow=0.05,
         slow_s=1.2,
+    ),
+    Profile(
+        name="backlog",  # many appends at once, slow ones, and leaders that change meanwhile
+        faults={"isolate_leader": 2, "one_way": 3, "partition": 2, "crash_leader": 2, "reset": 3},
+        fault_gap_s=0.7,
+        clients=8,
+        think_s=0.02,
+        slow=0.12,
+        slow_s=1.0,
+        append_bytes=1_200,
+    ),
+    Profile(
+        name="reads",  # leaders that don't know yet that they are none
+        faults={"isolate_leader": 3, "pause_leader": 2, "reset": 1},
+        fault_gap_s=2.0,
+        clients=8,
+        reads=0.6,
     ),
     Profile(
         name="drift",  # long leases on clocks that run apart; little else happens

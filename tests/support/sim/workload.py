@@ -90,9 +90,9 @@ class Client:
         if belief.old_tokens and draw < 0.08:
             token = self._rng.choice(belief.old_tokens)
             return self._rng.choice([Kind.STATUS, Kind.RELEASE, Kind.RENEW]), token
-        if draw < 0.2:
+        if self._rng.random() < self._world.profile.reads:
             return Kind.LOOK, None
-        if belief.token is None or draw < 0.28:
+        if belief.token is None or draw < 0.2:
             return Kind.ACQUIRE, None
         return self._rng.choice(_WITH_TOKEN), belief.token
 

@@ -1,0 +1,77 @@
+"""Who may be linked to whom, and what the refused operator reads."""
+
+import pytest
+
+from gorilla.consensus.peers.admission import decide
+from gorilla.consensus.peers.handshake import PeerInfo
+from gorilla.service.ports import Member
+
+
+def member(name, node_id):
+    return Member(id=node_id, name=name, peer=f"{name}:4100", http=f"{name}:4000")
+
+
+def peer(name, node_id, cluster_id="c"):
+    return PeerInfo(name=name, id=node_id, version="1", cluster_id=cluster_id, protocol=1)
+
+
+ME = member("n1", "one")
+ROSTER = (ME, member("n2", "two"))
+TO_BE = (member("n1", ""), member("n2", ""))
+
+
+@pytest.mark.parametrize("cluster_id", ["c", None], ids=["formed", "not formed yet"])
+def test_a_member_is_admitted_whether_it_was_formed_yet_or_not(cluster_id):
+    assert decide(ME, "c", ROSTER, peer("n2", "two", cluster_id)) is None
+
+
+@pytest.mark.parametrize("cluster_id", ["c", None], ids=["formed", "not formed yet"])
+def test_a_node_without_a_cluster_admits_those_listed_whatever_their_id(cluster_id):
+    assert decide(ME, None, TO_BE, peer("n2", "any", cluster_id)) is None
+
+
+@pytest.mark.parametrize(
+    ("cluster_id", "roster", "who", "reason", "words"),
+    [
+        ("c", ROSTER, peer("n2", "new"), "wrong_identity", "the cluster knows n2 by id two"),
+        ("c", ROSTER, peer("n2", "new", None), "wrong_identity", "remove n2 from the cluster"),
+        ("c", ROSTER, peer("n3", "three"), "not_a_member", "n3 is not a member"),
+        ("c", ROSTER, peer("n3", "two"), "not_a_member", "n3 is not a member"),
+        ("c", ROSTER, peer("n2", "two", "d"), "other_cluster", "n1 belongs to cluster c, n2 to"),
+        ("c", ROSTER, peer("n1", "one"), "same_name", "both ends of the connection are n1"),
+        ("c", ROSTER, peer("n1", "new"), "same_name", "both called n1: stop or rename one"),
+        ("c", ROSTER, peer("n2", "one"), "same_name", "copies of one data directory"),
+        (None, TO_BE, peer("n3", "three"), "not_a_member", "correct its list of members"),
+        (None, TO_BE, peer("n1", "new", None), "same_name", "both called n1"),
+    ],
+)
+def test_everybody_else_is_refused_for_a_reason_that_says_what_to_do(
+    cluster_id, roster, who, reason, words
+):
+    refusal = decide(ME, cluster_id, roster, who)
+
+    assert refusal is not None
+    assert refusal.reason == reason
+    assert words in refusal.text
+
+
+def test_a_stranger_may_be_let_in_by_whoever_changes_the_membership():
+    asked = []
+
+    def admit(name, node_id):
+        asked.append((name, node_id))
+        return None if node_id == "three" else "not while n2 is down"
+
+    assert decide(ME, "c", ROSTER, peer("n3", "three"), admit) is None
+    refusal = decide(ME, "c", ROSTER, peer("n2", "new"), admit)
+
+    assert refusal is not None
+    assert (refusal.reason, refusal.text) == ("not_a_member", "not while n2 is down")
+    assert asked == [("n3", "three"), ("n2", "new")]
+
+
+def test_members_need_nobodys_leave():
+    def never(name, node_id):
+        raise AssertionError((name, node_id))
+
+    assert decide(ME, "c", ROSTER, peer("n2", "two"), never) is None
