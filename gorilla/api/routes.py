@@ -55,16 +55,18 @@ def _limit(what: str) -> Parameter:
 
 def routes(deps: ApiDependencies, documents: Documents) -> tuple[Route, ...]:
     """Return every route of a node."""
+    locks = LockCalls(deps.locks)
     return (
-        *_lock_routes(LockCalls(deps.locks)),
-        *_look_routes(LockCalls(deps.locks)),
+        *_grant_routes(locks),
+        *_token_routes(locks),
+        *_look_routes(locks),
         *_cluster_routes(ClusterCalls(deps.cluster), SnapshotCalls(deps.snapshots)),
         *_machine_routes(MachineCalls(deps.cluster, deps.registry), documents),
         *_page_routes(documents),
     )
 
 
-def _lock_routes(calls: LockCalls) -> tuple[Route, ...]:
+def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
     return (
         Route(
             method="POST",
@@ -80,28 +82,6 @@ def _lock_routes(calls: LockCalls) -> tuple[Route, ...]:
             example={"owner": "worker-1", "timeout": 30, "metadata": ["build", 7]},
             success=Success(status=200, description="The lock is yours.", body=LockBody),
             problems=(*_BODY, Code.LOCK_HELD, *_WRITE),
-        ),
-        Route(
-            method="DELETE",
-            template=_LEASE,
-            operation_id="releaseLock",
-            handler=calls.release,
-            tag="locks",
-            summary="Release a lock",
-            description="Ends the hold that the token proves.",
-            success=Success(status=204, description="The lock is free."),
-            problems=(Code.LOCK_NOT_FOUND, *_WRITE),
-        ),
-        Route(
-            method="GET",
-            template=_LEASE,
-            operation_id="getLock",
-            handler=calls.status,
-            tag="locks",
-            summary="Look at a lock that you hold",
-            description="Says how long the hold that the token proves still lasts; linearizable.",
-            success=Success(status=200, description="The lock is yours.", body=LockBody),
-            problems=(Code.LOCK_NOT_FOUND, *_NOT_SERVED),
         ),
         Route(
             method="PUT",
@@ -124,6 +104,33 @@ def _lock_routes(calls: LockCalls) -> tuple[Route, ...]:
                 Code.TIMEOUT_TOO_SHORT,
                 *_WRITE,
             ),
+        ),
+    )
+
+
+def _token_routes(calls: LockCalls) -> tuple[Route, ...]:
+    return (
+        Route(
+            method="DELETE",
+            template=_LEASE,
+            operation_id="releaseLock",
+            handler=calls.release,
+            tag="locks",
+            summary="Release a lock",
+            description="Ends the hold that the token proves.",
+            success=Success(status=204, description="The lock is free."),
+            problems=(Code.LOCK_NOT_FOUND, *_WRITE),
+        ),
+        Route(
+            method="GET",
+            template=_LEASE,
+            operation_id="getLock",
+            handler=calls.status,
+            tag="locks",
+            summary="Look at a lock that you hold",
+            description="Says how long the hold that the token proves still lasts; linearizable.",
+            success=Success(status=200, description="The lock is yours.", body=LockBody),
+            problems=(Code.LOCK_NOT_FOUND, *_NOT_SERVED),
         ),
     )
 

@@ -45,6 +45,9 @@ FAIL_STOP_CODE: Final = 70
 LEAVE_BALANCER_S: Final = 0.6
 """How long a stopping node goes on serving while ``/_ready`` says no: two checks of a balancer."""
 
+LEAVE_S_MAX: Final = 1.0
+"""How long a leader that stops tries to hand its office over."""
+
 STARTUP_FAILURES: Final = (
     CorruptJournalError,
     DiskInUseError,
@@ -235,17 +238,27 @@ class NodeProcess:
     # -- the end
 
     async def _until_stopped(self, services: Services, driver: Driver, server: ApiServer) -> None:
+        """Serve until told to stop, then leave so that no client notices."""
         keeping = asyncio.ensure_future(services.keeper.run(self._stop))
         await self._stop.wait()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._config.node.stop_deadline_s
         log.info("stopping: /_ready says no from now on")
         services.cluster.start_draining()
+        # The balancer needs a moment to notice; until then requests are served as ever.
+        await _elapsed(LEAVE_BALANCER_S)
+        await driver.leave(min(deadline_s, loop.time() + LEAVE_S_MAX))
         server.stop_listening()
-        await driver.leave(min(deadline_s, loop.time() + LEAVE_BALANCER_S * 2))
         await services.proposals.drain(max(0.0, deadline_s - loop.time()))
         await asyncio.wait((keeping,), timeout=max(0.1, deadline_s - loop.time()))
         keeping.cancel()
+
+
+async def _elapsed(seconds: float) -> None:
+    """Wait for a length of time that is itself the condition."""
+    passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_later(seconds, passed.set_result, None)
+    await passed
 
 
 def _member(member: MemberConfig, member_id: str) -> Member:

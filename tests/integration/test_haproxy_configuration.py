@@ -5,7 +5,6 @@ import contextlib
 import json
 import re
 import shutil
-import socket
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from gorilla.config import load_config
+from tests.support.local_cluster import free_ports
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
@@ -75,10 +75,7 @@ class Balanced:
 
 @pytest.fixture
 async def balanced(tmp_path):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(4)]
-    front, *ports = (opened.getsockname()[1] for opened in sockets)
-    for opened in sockets:
-        opened.close()
+    front, *ports = free_ports(4)
     text = CONFIGURATION.read_text().replace("127.0.0.1:4080", f"127.0.0.1:{front}")
     for number, port in enumerate(ports):
         text = text.replace(f"127.0.0.1:{4000 + number}", f"127.0.0.1:{port}")

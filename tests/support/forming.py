@@ -20,7 +20,7 @@ from gorilla.consensus.formation_actions import (
 from gorilla.consensus.formation_messages import Chunk, encode
 from gorilla.consensus.formation_rules import Formation
 from gorilla.consensus.genesis import GenesisFile, prepare_genesis
-from gorilla.consensus.identity import GenesisRef, load, load_or_create, save
+from gorilla.consensus.identity import GENESIS_FILE, GenesisRef, load, load_or_create, save
 from gorilla.consensus.peers.admission import decide
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.service.ports import Member
@@ -112,6 +112,7 @@ class Process:
             case Save():
                 save(self.disk, action.identity)
                 self.world.check(action.identity)
+                self.check_genesis(action.identity.genesis)
             case Close():
                 self.unlink(action.peer)
             case Join():
@@ -121,6 +122,10 @@ class Process:
                 self.crash()
             case _:
                 self.do_with_genesis(action)
+
+    def check_genesis(self, ref):
+        if ref is not None:
+            assert genesis_of(self.disk.crash().read(GENESIS_FILE)) == ref
 
     def do_with_genesis(self, action):
         match action:

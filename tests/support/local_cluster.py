@@ -1,7 +1,9 @@
 """A whole cluster under ``gorillad up``, as ``make run`` starts it, on free ports."""
 
+import contextlib
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -9,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -19,12 +20,15 @@ STOP_S_MAX = 60
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
+    """Ports that nobody listens on now, and that the kernel gives to no outgoing connection."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 15_000 + secrets.randbelow(15_000)
+        if port in found:
+            continue
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 class LocalCluster:
@@ -127,7 +131,7 @@ class LocalCluster:
                 self.lines.append(line.rstrip("\n"))
 
 
-@contextmanager
+@contextlib.contextmanager
 def running_cluster(directory: Path) -> Iterator[LocalCluster]:
     """Start a cluster; stop it at the end, whatever happened."""
     cluster = LocalCluster(directory)

@@ -1,14 +1,13 @@
 """Formation, case by case: what is started, wiped, cut off or configured, and what comes of it."""
 
-import msgspec
 import pytest
 
-from gorilla.consensus.formation_actions import Close, Fail, KeepChunk, Save, Send, Waiting
-from gorilla.consensus.formation_messages import CHUNK_BYTES, Chunk, Promise, encode
-from gorilla.consensus.identity import GENESIS_FILE, Identity
-from gorilla.consensus.peers.handshake import PeerInfo
+from gorilla.consensus.formation_actions import (
+    Waiting,
+)
+from gorilla.consensus.identity import GENESIS_FILE, Identity, save
 from tests.support.disks import MemoryDisk
-from tests.support.forming import World, genesis_of, member, stored
+from tests.support.forming import World, genesis_of, stored
 
 NAMES = ("n1", "n2", "n3")
 STATE = b"the restored lock table"
@@ -265,113 +264,20 @@ def test_a_cut_in_the_middle_of_the_genesis_begins_it_again(world):
     assert nodes[1].disk.read(GENESIS_FILE) == STATE
 
 
-def an_adopter():
-    """Return rules that have promised, with their coordinator's info and offer of a genesis."""
-    world = World()
-    coordinator = Identity(
-        node_id="one",
-        name="n1",
-        promised_to="one",
-        cluster_id="c",
-        members=(member("n1", "one"), member("n2", "two")),
-        genesis=genesis_of(STATE),
-    )
-    adopter = world.start("n2", ("n1", "n2"))
-    rules = adopter.rules
-    rules.identity = Identity(node_id="two", name="n2", promised_to="one")
-    info = PeerInfo(name="n1", id="one", version="1", cluster_id="c", protocol=1)
-    rules.linked(info)
-    offer = {
-        "type": "formation.formed",
-        "cluster_id": "c",
-        "members": msgspec.to_builtins(coordinator.members),
-        "genesis": {"size": len(STATE), "sha256": genesis_of(STATE).sha256},
-    }
-    return rules, offer
-
-
-def test_a_damaged_genesis_is_not_adopted():
-    rules, offer = an_adopter()
-    rules.received("one", offer)
-
-    actions = rules.received("one", encode(Chunk(0, STATE[::-1])))
-
-    assert actions == [Close("one")]
-    assert not rules.identity.formed
-
-
-def test_a_genesis_beyond_the_bound_is_refused():
-    rules, offer = an_adopter()
-    offer["genesis"]["size"] = 1 << 60
-
-    [failure] = rules.received("one", offer)
-
-    assert isinstance(failure, Fail)
-    assert "more than the 17179869184 allowed" in failure.text
-
-
-def test_a_genesis_longer_than_announced_is_cut_off():
-    rules, offer = an_adopter()
-    rules.received("one", offer)
-
-    assert rules.received("one", encode(Chunk(0, STATE + b"!"))) == [Close("one")]
-    assert not rules.identity.formed
-
-
-def test_chunks_that_come_twice_late_or_from_another_are_ignored():
-    rules, offer = an_adopter()
-    rules.received("one", offer)
-    keep, _ = rules.received("one", encode(Chunk(0, STATE[:5])))
-    assert keep == KeepChunk(0, STATE[:5])
-
-    assert rules.received("one", encode(Chunk(0, STATE[:5]))) == []
-    assert rules.received("one", encode(Chunk(9, STATE[9:]))) == []
-    actions = rules.received("one", encode(Chunk(5, STATE[5:])))
-
-    assert any(isinstance(action, Save) for action in actions)
-    assert rules.identity.cluster_id == "c"
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        {},
-        {"type": "formation.bad"},
-        {"type": "formation.ask"},
-        {"type": "formation.ask", "names": [1]},
-        {"type": "formation.chunk", "offset": 0, "data": bytes(CHUNK_BYTES + 1)},
-        {"type": "formation.formed", "cluster_id": "c", "members": [], "genesis": None},
-    ],
-)
-def test_a_message_that_makes_no_sense_closes_the_link(message):
-    rules, _ = an_adopter()
-    assert rules.received("one", message) == [Close("one")]
-
-
-def test_a_promise_that_nobody_asked_for_counts_for_nothing(world):
-    n1 = world.start("n1", ("n1", "n2"))
-    n1.rules.linked(PeerInfo(name="n2", id="two", version="1", cluster_id=None, protocol=1))
-
-    assert n1.rules.received("two", encode(Promise())) == []
-    assert not n1.rules.identity.formed
-
-
-def test_only_a_member_is_served_the_genesis(world):
-    n1 = world.start("n1", NAMES)
-    n1.rules.linked(PeerInfo(name="n2", id="two", version="1", cluster_id=None, protocol=1))
-    fetch = {"type": "formation.fetch", "offset": 0}
-    assert n1.rules.received("two", fetch) == [Close("two")]
-
-
 def test_two_nodes_that_adopted_apart_leave_their_formation_link(world):
     nodes = start_all(world)
     world.settle()
     assert all(not one.lines for one in nodes)
 
 
-def test_a_node_teaches_whoever_links_later(world):
-    alone = world.start("n1", ("n1",))
-    info = PeerInfo(name="n2", id="two", version="1", cluster_id=None, protocol=1)
-    [told] = alone.rules.linked(info)
-    assert isinstance(told, Send)
-    assert told.message["cluster_id"] == stored(alone).cluster_id
+def test_a_directory_bound_to_one_coordinator_never_becomes_another(world):
+    bound = Identity(node_id="one", name="n1", promised_to="two")
+    disk = MemoryDisk()
+    save(disk, bound)
+
+    n1, n2 = world.start("n1", ("n1", "n2"), disk=disk), world.start("n2", ("n1", "n2"))
+    world.settle()
+
+    assert stored(n1) == bound
+    assert stored(n2).promised_to is None
+    assert "it has promised itself to another coordinator (two)" in reasons(n1)["n1"]

@@ -13,6 +13,7 @@ from aiohttp import web
 from gorilla.config import ClusterConfig, load_config
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.supervisor import Supervisor
+from tests.support.local_cluster import free_ports
 
 DEADLINE_S = 20
 
@@ -57,14 +58,6 @@ class Lines(io.StringIO):
             while not all(text in self.getvalue() for text in wanted):
                 self.written.clear()
                 await self.written.wait()
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
 
 
 def two_members(stop_deadline_s=5.0, ports=None):
