@@ -40,8 +40,7 @@ class MachineCalls:
             raise _not_ready(readiness, checks)
         if role is not None and not readiness.is_leader:
             raise ProblemError(
-                ProblemCode.STARTING,
-                "The node is ready and does not lead.",
+                ProblemCode.NOT_LEADER,
                 extra={"checks": checks} if checks else None,
             )
         if verbose:

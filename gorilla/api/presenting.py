@@ -131,7 +131,7 @@ def problem_of(error: Exception, request_id: str) -> ProblemError:
         case OutcomeUnknownError():
             return ProblemError(ProblemCode.OUTCOME_UNKNOWN, str(error))
         case ArchiveError():
-            return ProblemError(ProblemCode.OVERLOADED, f"Nothing was done: {error}.")
+            return ProblemError(ProblemCode.ARCHIVE_UNAVAILABLE, f"Nothing was done: {error}.")
         case _:
             log.error("request %s failed", request_id, exc_info=error)
             return ProblemError(ProblemCode.INTERNAL)

@@ -203,7 +203,7 @@ def _cluster_routes(cluster: ClusterCalls, snapshots: SnapshotCalls) -> tuple[Ro
             description="Snapshots in the database, the last stored first.",
             query=(_limit("snapshots"),),
             success=Success(status=200, description="Snapshots.", body=SnapshotListBody),
-            problems=(Code.OVERLOADED,),
+            problems=(Code.ARCHIVE_UNAVAILABLE,),
         ),
         Route(
             method="POST",
@@ -214,7 +214,7 @@ def _cluster_routes(cluster: ClusterCalls, snapshots: SnapshotCalls) -> tuple[Ro
             summary="Take a snapshot",
             description="Stores this node's state in the database now. Takes no body.",
             success=Success(status=201, description="What was stored.", body=SnapshotBody),
-            problems=(Code.OVERLOADED, Code.OUTCOME_UNKNOWN),
+            problems=(Code.ARCHIVE_UNAVAILABLE, Code.OUTCOME_UNKNOWN),
         ),
     )
 
@@ -252,7 +252,7 @@ def _machine_routes(machines: MachineCalls, documents: Documents) -> tuple[Route
                 ),
             ),
             success=Success(status=200, description="They should.", body=ReadyBody),
-            problems=(Code.NO_QUORUM, Code.STARTING, Code.DRAINING),
+            problems=(Code.NO_QUORUM, Code.STARTING, Code.DRAINING, Code.NOT_LEADER),
         ),
         Route(
             method="GET",

@@ -21,6 +21,14 @@ def embedded_directory(config: ClusterConfig) -> Path:
     return Path(config.node.data_dir) / EMBEDDED_DIRECTORY
 
 
+def embedded_note(config: ClusterConfig) -> str | None:
+    """Say where the embedded one keeps its data, if that is not where one would look."""
+    link = embedded_directory(config)
+    if config.database.url or not link.is_symlink():
+        return None
+    return f"its data is in {link.resolve()}, which its account may enter; {link} is a link to it"
+
+
 @contextlib.contextmanager
 def database_url(config: ClusterConfig, *, make: bool = False) -> Iterator[str]:
     """Give the URL of the database for as long as the block runs.

@@ -15,7 +15,7 @@ from typing import Final, TextIO
 from gorilla.config import ClusterConfig
 from gorilla.daemon.addresses import check_addresses_free
 from gorilla.daemon.children import Child, describe_end
-from gorilla.daemon.database import database_url
+from gorilla.daemon.database import database_url, embedded_note
 from gorilla.daemon.failures import Exit
 from gorilla.daemon.watching import watch_cluster
 
@@ -86,6 +86,8 @@ class Supervisor:
             await asyncio.to_thread(database.__exit__, None, None, None)
 
         stack.push_async_exit(close)
+        if note := embedded_note(self._config):
+            self._say(note)
         await asyncio.to_thread(self._migrate, url)
         return url
 

@@ -6,7 +6,8 @@ import msgspec
 
 LOCK_NAME_CHARS_MAX: Final = 255
 HOLDER_CHARS_MAX: Final = 255
-METADATA_BYTES_MAX: Final = 4 * 1024
+METADATA_BYTES_MAX: Final = 4 * 1024 + 2
+"""As stored: a value of 4 KiB, and the brackets that make a list of one of it."""
 SECRET_CHARS_MAX: Final = 64
 
 LOCKS_MAX: Final = 2_000_000

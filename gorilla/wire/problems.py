@@ -37,6 +37,8 @@ class ProblemCode(StrEnum):
     DRAINING = "draining"
     OVERLOADED = "overloaded"
     RECOVERING = "recovering"
+    NOT_LEADER = "not_leader"
+    ARCHIVE_UNAVAILABLE = "archive_unavailable"
     OUTCOME_UNKNOWN = "outcome_unknown"
 
 
@@ -114,6 +116,14 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ),
     ProblemCode.OVERLOADED: ProblemKind(
         503, "Overloaded", "A limit of the node or the cluster is reached; nothing was done."
+    ),
+    ProblemCode.NOT_LEADER: ProblemKind(
+        503, "Not the leader", "The node is ready and does not lead; nothing was done."
+    ),
+    ProblemCode.ARCHIVE_UNAVAILABLE: ProblemKind(
+        503,
+        "Snapshot archive unavailable",
+        "The database for snapshots can't be used; nothing was done, and locks go on.",
     ),
     ProblemCode.RECOVERING: ProblemKind(
         503,

@@ -162,7 +162,7 @@ async def test_a_follower_is_ready_and_does_not_lead() -> None:
         leads = await api.ask("GET", "/_ready?role=leader&verbose")
 
     assert ready.json == {"ready": True, "leader": False}
-    problem = expect_problem(leads, ProblemCode.STARTING)
+    problem = expect_problem(leads, ProblemCode.NOT_LEADER)
     assert {check["name"] for check in problem["checks"]} >= {"leader_known", "caught_up"}
 
 
@@ -230,7 +230,7 @@ async def test_without_a_database_there_are_no_snapshots() -> None:
     async with running_api() as api:
         for method in ("GET", "POST"):
             answered = await api.ask(method, "/api/v1/snapshots")
-            problem = expect_problem(answered, ProblemCode.OVERLOADED)
+            problem = expect_problem(answered, ProblemCode.ARCHIVE_UNAVAILABLE)
             assert "no database is configured" in problem["detail"]
 
 
@@ -255,7 +255,7 @@ async def test_a_database_that_is_down_is_named_and_locks_go_on() -> None:
         lock = await api.ask("POST", LOCK, json=BODY)
         ready = await api.ask("GET", "/_ready")
 
-    assert "db:5432" in expect_problem(answered, ProblemCode.OVERLOADED)["detail"]
+    assert "db:5432" in expect_problem(answered, ProblemCode.ARCHIVE_UNAVAILABLE)["detail"]
     assert expect_lock(lock)
     assert ready.status == 200
 

@@ -59,6 +59,8 @@ async def every_bad_field_is_named_at_once(session: aiohttp.ClientSession, base_
 async def metadata_is_bounded(session: aiohttp.ClientSession, base_url: str) -> None:
     fits = ["x" * 4_092]
     assert (await Caller(session, base_url).held(metadata=fits))["metadata"] == fits
+    one = "x" * 4_094
+    assert (await Caller(session, base_url).held(metadata=one))["metadata"] == [one]
     answered = await Caller(session, base_url).acquire(
         {"owner": "anna", "timeout": 1, "metadata": ["x" * 4_093]}
     )

@@ -28,7 +28,7 @@ STATUS_OF = {
     415: "unsupported_media_type",
     429: "rate_limited quota_exceeded",
     500: "internal",
-    503: "no_quorum starting draining overloaded recovering",
+    503: "no_quorum starting draining overloaded recovering not_leader archive_unavailable",
     504: "outcome_unknown",
 }
 

@@ -40,7 +40,7 @@ JSON_VALUES = st.recursive(
 
 def test_the_bounds_are_those_of_the_lock_table():
     assert fields.NAME_CHARS_MAX == limits.LOCK_NAME_CHARS_MAX == limits.HOLDER_CHARS_MAX
-    assert fields.METADATA_BYTES_MAX == limits.METADATA_BYTES_MAX
+    assert fields.METADATA_BYTES_MAX + len(b"[]") == limits.METADATA_BYTES_MAX
     assert fields.TOKEN_CHARS_MAX == limits.SECRET_CHARS_MAX
     assert fields.TIMEOUT_MS_MAX == limits.TTL_MS_MAX
 
@@ -184,10 +184,10 @@ def test_metadata_keeps_its_text_without_spaces(raw: bytes, stored: bytes):
     assert metadata_of(raw) == stored
 
 
-def test_metadata_is_bounded_as_it_is_stored():
+def test_metadata_is_bounded_as_it_is_given():
     assert len(metadata_of(b'["' + b"x" * 4_092 + b'"]')) == 4_096
-    assert len(metadata_of(b'"' + b"x" * 4_092 + b'"')) == 4_096
-    for too_large in (b'["' + b"x" * 4_093 + b'"]', b'"' + b"x" * 4_093 + b'"'):
+    assert len(metadata_of(b'"' + b"x" * 4_094 + b'"')) == limits.METADATA_BYTES_MAX
+    for too_large in (b'["' + b"x" * 4_093 + b'"]', b'"' + b"x" * 4_095 + b'"'):
         with pytest.raises(FieldRuleError):
             metadata_of(too_large)
 
