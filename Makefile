@@ -92,6 +92,10 @@ lock: deps ## Resolve the dependencies again and write deploy/lock/
 
 .PHONY: clean
 clean: ## Remove the environment, caches and the data of `make run` (its locks are gone then)
+	@# Where `gorillad up` had to keep the database elsewhere, and it is of this very tree.
+	@if cd .gorilla 2>/dev/null && place=$$(readlink postgresql) && \
+		[ "$$(cat "$$place/linked-from" 2>/dev/null)" = "$$(pwd -P)/postgresql" ]; \
+		then echo "rm -rf $$place"; rm -rf "$$place"; fi
 	rm -rf $(VENV) .gorilla .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

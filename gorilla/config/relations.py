@@ -136,12 +136,6 @@ def _limits(config: ClusterConfig) -> Iterator[Problem]:
             str(journal.retain_entries),
             f"must be less than journal.compact_entries ({journal.compact_entries})",
         )
-    if config.consensus.entry_kib_max > config.consensus.append_kib_max:
-        yield Problem(
-            "consensus.append_kib_max",
-            str(config.consensus.append_kib_max),
-            f"must be at least consensus.entry_kib_max ({config.consensus.entry_kib_max})",
-        )
 
 
 def _database(config: ClusterConfig) -> Iterator[Problem]:

@@ -105,7 +105,7 @@ class NodeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class ConsensusSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Timing and sizes of the replication (Raft). The same on every node."""
+    """Timing of the replication (Raft). The same on every node."""
 
     heartbeat_interval_ms: Annotated[
         int, Meta(ge=10, le=10_000, description="The leader is heard from at least this often.")
@@ -137,28 +137,6 @@ class ConsensusSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             "election_timeout_ms_min to 2 x election_timeout_ms_max.",
         ),
     ] = 1_200
-    entry_kib_max: Annotated[
-        int,
-        Meta(ge=16, le=4_096, description="Largest log entry; more commands make more entries."),
-    ] = 256
-    append_kib_max: Annotated[
-        int, Meta(ge=16, le=16_384, description="Most log sent to a node in one message.")
-    ] = 1_024
-    connect_timeout_ms: Annotated[
-        int,
-        Meta(ge=50, le=60_000, description="For a connection to another node and its handshake."),
-    ] = 1_000
-    reconnect_interval_ms: Annotated[
-        int, Meta(ge=10, le=60_000, description="Pause between two attempts to connect.")
-    ] = 250
-    peer_queue_mib_max: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1_024,
-            description="Unsent data for one node after which its connection is cut.",
-        ),
-    ] = 64
 
 
 class JournalSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -231,16 +209,9 @@ class LocksSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bounds of the HTTP server."""
 
-    body_kib_max: Annotated[
-        int, Meta(ge=8, le=1_024, description="Largest request body; a larger one gets 413.")
-    ] = 64
-    header_kib_max: Annotated[
-        int, Meta(ge=1, le=64, description="Largest single header of a request.")
-    ] = 8
-    uri_kib_max: Annotated[int, Meta(ge=1, le=64, description="Longest request line.")] = 8
     max_connections: Annotated[
         int,
-        Meta(ge=10, le=100_000, description="Connections at once; one more waits to be accepted."),
+        Meta(ge=10, le=100_000, description="Connections at once; one more is answered 503."),
     ] = 4_096
     slow_client_s: Annotated[
         float,
@@ -279,12 +250,10 @@ class DatabaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         Secret,
         Meta(
             description="Like postgresql://user:password@host:5432/gorilla. Empty: no snapshots, "
-            "except under `gorillad up` (make run), which then starts a PostgreSQL of its own."
+            "except under `gorillad up` (make run), which then starts a PostgreSQL of its own. "
+            "?connect_timeout=10 (seconds) and the like may follow."
         ),
     ] = Secret()
-    connect_timeout_s: Annotated[
-        float, Meta(ge=1, le=60, description="For a connection to the database.")
-    ] = 5.0
 
 
 class LogSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

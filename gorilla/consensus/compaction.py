@@ -15,7 +15,7 @@ from pysyncobj.node import Node
 
 from gorilla.consensus.codec import LogEntry, MemberNode
 from gorilla.consensus.ports import Offload
-from gorilla.consensus.roster import encode_members
+from gorilla.consensus.roster import RosterLog, encode_members
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore, SnapshotWriter
 from gorilla.service.ports import FrozenState, Member
 
@@ -54,15 +54,15 @@ class Compactor:
         *,
         cluster_id: str,
         freeze: Callable[[], FrozenState],
-        roster_at: Callable[[int], tuple[Member, ...]],
+        roster: RosterLog,
         monotonic: Callable[[], float],
     ) -> None:
-        """Write to ``store``; ``freeze`` and ``roster_at`` give what a snapshot holds."""
+        """Write to ``store``; ``freeze`` and ``roster`` give what a snapshot holds."""
         self._store = store
         self._offload = offload
         self._cluster_id = cluster_id
         self._freeze = freeze
-        self._roster_at = roster_at
+        self._roster = roster
         self._monotonic = monotonic
         self._job: _Job | None = None
         self._position: int | None = None
@@ -152,7 +152,7 @@ class Compactor:
             term=last[2],
             last=last,
             previous=previous,
-            members=encode_members(self._roster_at(last[1])),
+            members=encode_members(self._roster.settle(last[1])),
             cluster_id=self._cluster_id,
         )
         self._position = position

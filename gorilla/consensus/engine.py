@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.compaction import Compactor, Position
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
@@ -24,7 +23,13 @@ from gorilla.consensus.offers import Offer
 from gorilla.consensus.outbox import Outbox
 from gorilla.consensus.ports import Message, Offload, Wire
 from gorilla.consensus.reads import Done, PendingReads
-from gorilla.consensus.roster import decode_members, roster_after
+from gorilla.consensus.roster import (
+    RosterLog,
+    RosterRefusedError,
+    Voters,
+    check_change,
+    decode_members,
+)
 from gorilla.consensus.shipping import Shipper
 from gorilla.consensus.snapshots import SnapshotStore
 from gorilla.service.ports import ConsensusView, Member, Replica, Role
@@ -95,22 +100,21 @@ class Engine:
         self._seen: tuple[int, str | None] = (-1, None)
         self._role_seen: tuple[Role, int] = (Role.FOLLOWER, -1)
         self._more = False
-        self._base_members = tuple(members)
-        self._base_index = 0
+        self._log_roster = RosterLog(members, 0, lambda: journal[:])
         self._compactor = Compactor(
             snapshots,
             offload,
             cluster_id=cluster_id,
             freeze=replica.freeze,
-            roster_at=self._roster_at,
+            roster=self._log_roster,
             monotonic=monotonic,
         )
         position = self._load_snapshot(snapshots)
-        roster = {member.id: member for member in self._roster_at(None)}
+        roster = {member.id: member for member in self._log_roster.at()}
         if me not in roster:
             raise FailStopError(f"member {me} is not in the cluster's roster: it was removed")
-        self.me = roster.pop(me)
-        self._set_roster(list(roster.values()))
+        self.me = roster[me]
+        self._voters = Voters(me, self._log_roster)
         self._build(position, snapshots, random, offload)
 
     def _load_snapshot(self, store: SnapshotStore) -> Position | None:
@@ -122,7 +126,7 @@ class Engine:
             raise FailStopError(f"the local snapshot is of cluster {meta.cluster_id}, not this one")
         self._replica.load(meta.index, snapshot.chunks())
         self.journal.align(meta.previous, meta.last)
-        self._base_members, self._base_index = decode_members(meta.members), meta.index
+        self._log_roster.replace(decode_members(meta.members), meta.index)
         return Position(meta.last, meta.previous, ())
 
     def _build(
@@ -133,7 +137,7 @@ class Engine:
         self._transport = transport
         self._core = core = RaftCore(
             me=self.me,
-            others=list(self._roster.values()),
+            others=list(self._voters.members.values()),
             timing=Timing(
                 settings.heartbeat_s,
                 settings.election_s_min,
@@ -148,7 +152,7 @@ class Engine:
             on_apply=self._apply,
         )
         if position is not None:
-            others = tuple(self._roster.values())
+            others = tuple(self._voters.members.values())
             self._compactor.prepare(Position(position.last, position.previous, others))
             core.load_at_start()
         self._election = Election(core, self.journal, rng, settings.election_s_min, self._tell)
@@ -163,6 +167,7 @@ class Engine:
             self._replica,
             store,
             offload,
+            roster=self._log_roster,
             tell=self._tell,
             to_library=self._to_library,
         )
@@ -183,34 +188,13 @@ class Engine:
             self._following,
             self._reads,
             now=self._now,
-            peers=lambda: self._peers,
+            peers=lambda: self._voters.ids,
             tell=self._tell,
             to_library=self._to_library,
             on_refused=self._replica.refused,
-            on_roster_change=self._read_roster,
         )
-        if not self._roster:
+        if not self._voters.ids:
             core.election_deadline = 0.0  # nobody to ask
-
-    # -- roster
-
-    def _roster_at(self, until: int | None) -> tuple[Member, ...]:
-        return roster_after(
-            self._base_members, self.journal[:], since=self._base_index, until=until
-        )
-
-    def _set_roster(self, others: Sequence[Member]) -> None:
-        self._roster = {member.id: member for member in others}
-        self._peers = sorted(self._roster)
-        self._nodes = {member.id: MemberNode(member) for member in others}
-
-    def _node_of(self, peer: str) -> MemberNode:
-        node = self._nodes.get(peer)
-        return node or MemberNode(Member(id=peer, name=peer, peer="", http=""))
-
-    def _read_roster(self) -> None:
-        others = [member for member in self._roster_at(None) if member.id != self.me.id]
-        self._set_roster(others)
 
     # -- inputs
 
@@ -218,14 +202,14 @@ class Engine:
         """Take note of a new connection to ``peer``, which runs that ``version``."""
         self._core.enter(self._now)
         self._links.up(peer, self._now(), version)
-        self._transport._onNodeConnected(self._node_of(peer))  # noqa: SLF001  the library's way in
+        self._transport._onNodeConnected(self._voters.node_of(peer))  # noqa: SLF001  the library's way in
 
     def disconnected(self, peer: str) -> None:
         """Take note that the connection to ``peer`` broke."""
         self._core.enter(self._now)
         self._links.down(peer)
         self._leading.lost_link(peer)
-        self._transport._onNodeDisconnected(self._node_of(peer))  # noqa: SLF001  likewise
+        self._transport._onNodeDisconnected(self._voters.node_of(peer))  # noqa: SLF001  likewise
         if peer == self._core.leader_id:
             self._following.abort_install()
             self._following.forget_leader()
@@ -240,14 +224,14 @@ class Engine:
         """Take a message of an authenticated peer."""
         self._core.enter(self._now)
         self._links.touch(peer, self._now())
-        self._inbox.handle(self._node_of(peer), message)
+        self._inbox.handle(self._voters.node_of(peer), message)
         self._follow_role()
 
     def offer(self, offer: int, batch: bytes) -> bool:
         """Hand a batch to the leader: see ``service.ports.Consensus.offer``."""
         now = self._now()
         if self._core._isLeader():  # noqa: SLF001  the library's name
-            return self._leading.take_offer(Offer(None, offer, batch), now, self._peers)
+            return self._leading.take_offer(Offer(None, offer, batch), now, self._voters.ids)
         leader = self.known_leader(now)
         if leader is None or leader not in self._links:
             return False
@@ -257,6 +241,20 @@ class Engine:
     def read(self, done: Done, deadline: float) -> None:
         """Ask for a linearizable read; ``done`` gets the point, or None at the deadline."""
         self._reads.add(done, deadline)
+
+    def change_roster(self, kind: str, member: Member) -> None:
+        """Propose to add or remove one voter.
+
+        Raises:
+            RosterRefusedError: Not now, or not here; nothing was done.
+
+        """
+        if not self._leading.is_open:
+            raise RosterRefusedError("this node does not lead: ask the leader")
+        roster = (self.me, *self._voters.members.values())
+        committed = self._core.raftCommitIndex
+        check_change(kind, member, roster, self.me.id, self.journal[:], committed)
+        self._core.change_roster(kind, member)
 
     def leave(self) -> None:
         """Take no more offers, and hand leadership over: this node is going to stop."""
@@ -275,7 +273,7 @@ class Engine:
         core.enter(self._now)
         self._more = False
         self.journal.sync()  # the commit rule may count only what is on disk (H7)
-        self._election.before_tick(now, self._peers)
+        self._election.before_tick(now, self._voters.ids)
         self._ask_reads(now)
         self._leading.propose()
         core._onTick(0.0)  # noqa: SLF001  the library's tick
@@ -288,20 +286,22 @@ class Engine:
             self._leading.hand_over()
         self._following.compare_chain()
         self._outbox.flush()
-        alone = self._was_leader and not self._peers
+        alone = self._was_leader and not self._voters.ids
         uncommitted = core.raftCommitIndex < self.journal.last_index
         return self._more or bool(self._leading.offers) or (alone and uncommitted)
 
     def _follow_role(self) -> None:
         """Notice a change of role or leader, whichever call caused it."""
         core, term = self._core, self._core.raftCurrentTerm
+        if core.peer_ids() != self._voters.members.keys():
+            self._voters.refresh()
         is_leader = core._isLeader()  # noqa: SLF001  the library's name
         if self._was_leader and (not is_leader or term != self._leading.ledger.term):
             self._was_leader = False
-            self._leading.end(self._node_of)
+            self._leading.end(self._voters.node_of)
         if is_leader and not self._was_leader:
             self._was_leader = True
-            self._leading.begin(term, self._now(), self._peers, self._node_of)
+            self._leading.begin(term, self._now(), self._voters.ids, self._voters.node_of)
         opens = is_leader and not self._leading.is_open
         if opens and self.journal.term_at(core.raftLastApplied) == term:
             self._leading.open(term)
@@ -356,7 +356,7 @@ class Engine:
 
     def _close_reads(self, now: float) -> None:
         if self._leading.rounds.running:
-            self._leading.rounds.close(len(self._peers) + 1, self._replica.now_ms)
+            self._leading.rounds.close(len(self._voters.ids) + 1, self._replica.now_ms)
         if self._reads.any:
             self._reads.resolve(self._core.raftLastApplied)
             self._reads.expire(now)
@@ -369,7 +369,7 @@ class Engine:
         if kind == "append_entries":
             stamped = self._leading.stamp_append(message, self._core.raftLastApplied)
             if stamped is None:
-                self._leading.park(self._node_of(peer))
+                self._leading.park(self._voters.node_of(peer))
                 return
             message = stamped
         elif kind == "next_node_idx":
@@ -400,8 +400,8 @@ class Engine:
 
     def known_leader(self, now: float) -> str | None:
         """Return the id of a leader believed to have its majority, None if there is none."""
-        return self._looking.known_leader(self.me.id, now, self._peers)
+        return self._looking.known_leader(self.me.id, now, self._voters.ids)
 
     def view(self) -> ConsensusView:
         """Look at the node: see ``service.ports.ConsensusView``."""
-        return self._looking.view(self.me, self._roster, self._node_of, self._now())
+        return self._looking.view(self.me, self._voters.members, self._voters.node_of, self._now())

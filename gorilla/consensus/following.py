@@ -9,7 +9,7 @@ from gorilla.consensus.guards import Conflict, heartbeat_only, rewrite_append, s
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.library import FailStopError, RaftCore
 from gorilla.consensus.ports import Message, Offload
-from gorilla.consensus.roster import decode_members
+from gorilla.consensus.roster import RosterLog, decode_members
 from gorilla.consensus.shipping import Installer
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotReceiver, SnapshotStore
 from gorilla.service.ports import Replica
@@ -32,6 +32,7 @@ class FollowerSide:
         store: SnapshotStore,
         offload: Offload,
         *,
+        roster: RosterLog,
         tell: Tell,
         to_library: ToLibrary,
     ) -> None:
@@ -40,6 +41,7 @@ class FollowerSide:
         self._journal = journal
         self._compactor = compactor
         self._replica = replica
+        self._roster = roster
         self._tell = tell
         self._to_library = to_library
         self._installer = Installer(store, offload, tell, self._install)
@@ -152,6 +154,7 @@ class FollowerSide:
             installed = receiver.publish()
             self._replica.load(meta.index, installed.chunks())
             members = decode_members(meta.members)
+            self._roster.replace(members, meta.index)
             self._compactor.prepare(Position(meta.last, meta.previous, members))
             self._core.install(meta.index)
             log.info("snapshot %d installed", meta.index)

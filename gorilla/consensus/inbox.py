@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 
-from gorilla.consensus.codec import MemberNode, roster_change
+from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
 from gorilla.consensus.guards import VoteBox, learn_term
@@ -37,7 +37,6 @@ class Inbox:
         tell: Tell,
         to_library: ToLibrary,
         on_refused: Callable[[int], None],
-        on_roster_change: Callable[[], None],
     ) -> None:
         """Answer through ``tell``, hand what passes the guards to ``to_library``."""
         self._core = core
@@ -50,7 +49,6 @@ class Inbox:
         self._tell = tell
         self._to_library = to_library
         self._on_refused = on_refused
-        self._on_roster_change = on_roster_change
         self._votes = VoteBox()
         self._handlers: dict[str, Handler] = {
             "append_entries": self._append,
@@ -101,8 +99,6 @@ class Inbox:
     def _append(self, peer: MemberNode, message: Message) -> None:
         if self._from_leader(peer, message):
             self._following.append(peer, message)
-            if any(roster_change(command) is not None for command, _, _ in message["entries"]):
-                self._on_roster_change()
 
     def _install(self, peer: MemberNode, message: Message) -> None:
         if self._from_leader(peer, message):

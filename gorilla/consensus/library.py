@@ -186,6 +186,17 @@ class RaftCore(SyncObj):
         )
         self._SyncObj__needLoadDumpFile = False
 
+    def change_roster(self, kind: str, member: Member) -> None:
+        """Propose one membership change; ``roster.check_change`` has allowed it (H12)."""
+        self._may_change_roster = True
+        node = MemberNode(member)
+        command = LogCodec.dumps([kind, member.id, node])
+        self._applyCommand(command, None, MEMBERSHIP)
+
+    def peer_ids(self) -> set[str]:
+        """Return the ids of the other members that it counts."""
+        return {node.id for node in self.otherNodes}
+
     @replicated
     def commit(self, payload: bytes) -> None:
         """Apply one entry: the only replicated method there will ever be (H20)."""

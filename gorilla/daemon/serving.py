@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,13 +16,15 @@ from gorilla.service.ports import Clock, Consensus
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from gorilla.service.snapshots import SnapshotKeeper, StoredSnapshot
-from gorilla.storage.snapshots import PostgresSnapshots
+
+if TYPE_CHECKING:
+    from gorilla.storage.snapshots import PostgresSnapshots
 
 
 class ArchiveOperations:
     """Snapshots as the API offers them."""
 
-    def __init__(self, archive: PostgresSnapshots, keeper: SnapshotKeeper) -> None:
+    def __init__(self, archive: "PostgresSnapshots", keeper: SnapshotKeeper) -> None:
         """List from ``archive``, take through ``keeper``."""
         self._archive = archive
         self._keeper = keeper
@@ -43,7 +46,7 @@ class Services(msgspec.Struct, frozen=True):
     locks: LockService
     cluster: ClusterService
     keeper: SnapshotKeeper
-    archive: PostgresSnapshots | None
+    archive: "PostgresSnapshots | None"
     snapshots: ArchiveOperations | None
 
     async def close(self) -> None:
@@ -68,7 +71,7 @@ def build_services(
         max_timeout_ms=round(config.locks.max_timeout_s * 1000),
         request_deadline_s=config.locks.request_deadline_s,
     )
-    archive = PostgresSnapshots(config.database.url.reveal()) if config.database.url else None
+    archive = _archive(config)
     keeper = SnapshotKeeper(
         archive,
         ReplicaSource(node, consensus, replica),
@@ -86,3 +89,12 @@ def build_services(
         archive=archive,
         snapshots=None if archive is None else ArchiveOperations(archive, keeper),
     )
+
+
+def _archive(config: ClusterConfig) -> "PostgresSnapshots | None":
+    if not config.database.url:
+        return None
+    # Only here: SQLAlchemy is half of what a node takes to start.
+    from gorilla.storage.snapshots import PostgresSnapshots  # noqa: PLC0415
+
+    return PostgresSnapshots(config.database.url.reveal())

@@ -43,6 +43,7 @@ def restored(
     fencing_counter = _next_epoch(max(old.fencing_counter, fencing_floor))
     marks = msgspec.structs.replace(
         old,
+        term=0,  # The new cluster counts its terms from the start.
         wall_offset_ms=offset_ms,
         fencing_counter=fencing_counter,
         event_counter=_next_epoch(old.event_counter),

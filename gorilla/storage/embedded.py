@@ -11,7 +11,6 @@ The server listens on a Unix socket in a directory that only its account (and ro
 import contextlib
 import fcntl
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -20,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import psycopg
 from sqlalchemy import URL
@@ -34,6 +33,9 @@ from gorilla.storage.server_account import (
 )
 from gorilla.storage.server_place import PARENTS, settle
 from gorilla.storage.server_programs import find_programs, reachable_programs, remove_copy
+
+if TYPE_CHECKING:
+    import pwd
 
 DATABASE: Final = "gorilla"
 SOCKET_PATH_BYTES_MAX: Final = 100

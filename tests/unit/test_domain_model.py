@@ -234,5 +234,5 @@ class Replicas(RuleBasedStateMachine):
         assert frozen.digest() == digest_then
 
 
-Replicas.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+Replicas.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestReplicas = Replicas.TestCase

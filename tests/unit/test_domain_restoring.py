@@ -141,6 +141,16 @@ def test_origins_of_the_lost_cluster_are_forgotten(table: LockTable):
     assert outcomes(applied) == [Forgotten()]
 
 
+def test_the_new_cluster_counts_its_terms_from_the_start(table: LockTable):
+    table.apply(entry(4_000, term=57))
+
+    after = restored(table, 0, 0)
+    after.apply(entry(4_001, term=1))
+
+    assert table.term == 57
+    assert after.term == 1
+
+
 def test_the_chain_forks_at_a_restore(table: LockTable):
     assert restored(table, 0, 0).chain != table.chain
     assert restored(table, 0, 0).digest() == restored(table, 0, 0).digest()

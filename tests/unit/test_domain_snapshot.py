@@ -124,7 +124,7 @@ def test_a_frozen_table_does_not_change_when_the_table_moves_on():
     assert table.digest() != before
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 700))
 def test_a_snapshot_is_read_however_its_bytes_are_cut(size: int):
     data = whole(small_table())
@@ -145,7 +145,7 @@ def test_chunks_are_about_a_quarter_of_a_mebibyte():
     assert reloaded(caller.table).digest() == caller.table.digest()
 
 
-def refused(chunks: Iterable[bytes], match: str = "") -> None:
+def refused(chunks: Iterable[bytes], match: str | None = None) -> None:
     with pytest.raises(MalformedSnapshotError, match=match):
         LockTable.load(chunks)
 
@@ -172,6 +172,7 @@ def test_bytes_after_the_end_are_refused():
     refused([data, b"", b"\x00"], "after the end")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused(data: bytes):
     refused([data])
@@ -216,7 +217,7 @@ def test_a_lock_without_a_holder_is_refused():
     header, records, *rest = payloads(whole(small_table()))
     records[0][2] = []
 
-    refused([frames(header, records, *rest)])
+    refused([frames(header, records, *rest)], "no holder")
 
 
 def test_outcomes_survive_a_snapshot_so_a_repeat_is_still_a_repeat():

@@ -5,11 +5,13 @@ Hazard numbers (H1 …) refer to docs/track-record.md: each test fails when its 
 
 import pytest
 
+from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.engine import EngineSettings
 from gorilla.consensus.journal import JournalFailedError
 from gorilla.consensus.library import FailStopError
+from gorilla.consensus.roster import RosterRefusedError
 from gorilla.domain.outcomes import Granted, Held
-from gorilla.service.ports import Role
+from gorilla.service.ports import Member, Role
 from tests.support.engines import Cluster
 
 
@@ -274,11 +276,6 @@ def test_a_dead_leader_is_replaced_before_the_election_timeout():
     del cluster.nodes[leader.name]
     for node in cluster.nodes.values():
         node.engine.disconnected(leader.name)
-    cluster.filter = lambda _frm, to, _message: to in cluster.nodes
-    for node in cluster.nodes.values():
-        node.post.sent = [(to, m) for to, m in node.post.sent if to in cluster.nodes]
-        original = node.post.send
-        node.post.send = lambda to, m, send=original: send(to, m) if to in cluster.nodes else None
     cluster.run(0.6)
     assert cluster.leader() is not leader
 
@@ -411,3 +408,103 @@ def test_a_failing_sync_stops_the_node_before_it_promises():  # H47
     assert all(m["next_node_idx"] <= leader.journal.last_index for m in claims)
     with pytest.raises(JournalFailedError):
         follower.turn()
+
+
+def newcomer(name="d"):
+    return Member(id=name, name=name, peer=f"{name}:1", http=f"{name}:2")
+
+
+def rosters(cluster):
+    return {
+        name: sorted(p.member.id for p in node.engine.view().progress)
+        for name, node in cluster.nodes.items()
+    }
+
+
+def test_a_membership_change_counts_on_every_node_and_after_a_restart():  # H13, H14
+    cluster = Cluster(settings=EngineSettings(compact_entries=7))
+    leader = cluster.elect()
+    leader.engine.change_roster("add", newcomer())
+    cluster.run(0.5)
+    assert rosters(cluster) == {
+        "a": ["b", "c", "d"],
+        "b": ["a", "c", "d"],
+        "c": ["a", "b", "d"],
+    }
+    for number in range(1, 20):
+        cluster.acquire(leader, number, lock=f"l{number}")
+        cluster.run(0.06)
+    assert leader.engine.view().snapshot_index > 3
+
+    cluster.restart("a", power=True)
+    assert rosters(cluster)["a"] == ["b", "c", "d"]
+
+
+def test_two_membership_changes_are_never_under_way_at_once():  # H12
+    cluster = Cluster()
+    leader = cluster.elect()
+    cluster.isolate(leader.name)
+    leader.engine.change_roster("add", newcomer("d"))
+    leader.turn()
+    with pytest.raises(RosterRefusedError, match="under way"):
+        leader.engine.change_roster("add", newcomer("e"))
+    with pytest.raises(RosterRefusedError, match="does not lead"):
+        cluster.followers()[0].engine.change_roster("add", newcomer("e"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "why"),
+    [("add", "b", "already"), ("rem", "z", "not a member"), ("rem", None, "hand leadership over")],
+)
+def test_a_membership_change_that_makes_no_sense_is_refused(kind, who, why):
+    cluster = Cluster()
+    leader = cluster.elect()
+    member = newcomer(who or leader.name)
+    with pytest.raises(RosterRefusedError, match=why):
+        leader.engine.change_roster(kind, member)
+
+
+def test_a_membership_change_that_was_overwritten_is_forgotten():
+    cluster = Cluster()
+    old = cluster.elect()
+    cluster.isolate(old.name)
+    old.engine.change_roster("add", newcomer())
+    old.turn()
+    assert rosters(cluster)[old.name][-1] == "d"
+    cluster.run(4)
+    new = next(n for n in cluster.nodes.values() if n.role is Role.LEADER)
+    cluster.acquire(new, 1)
+    cluster.run(0.3)
+    cluster.cut.clear()
+    cluster.run(2)
+    assert "d" not in rosters(cluster)[old.name]
+    assert old.replica.table.digest() == new.replica.table.digest()
+
+
+def test_a_membership_command_beside_the_procedure_stops_the_node():  # H12
+    cluster = Cluster()
+    leader = cluster.elect()
+    with pytest.raises(FailStopError, match="beside"):
+        leader.engine._core.addNodeToCluster(MemberNode(newcomer()))
+
+
+def test_a_node_that_the_roster_does_not_name_does_not_start():
+    cluster = Cluster()
+    cluster.elect()
+    node = cluster.followers()[0]
+    node.kill()
+    node.members = [member for member in node.members if member.id != node.name]
+    with pytest.raises(FailStopError, match="removed"):
+        node.start()
+
+
+def test_a_local_snapshot_of_another_cluster_is_refused():  # H16
+    cluster = Cluster(settings=EngineSettings(compact_entries=7))
+    leader = cluster.elect()
+    for number in range(1, 20):
+        cluster.acquire(leader, number, lock=f"l{number}")
+        cluster.run(0.06)
+    leader.kill()
+    leader.cluster_id = "another"
+    with pytest.raises(FailStopError, match="of cluster"):
+        leader.start()

@@ -1,0 +1,87 @@
+"""What a node says of itself."""
+
+import asyncio
+
+from gorilla.domain.outcomes import Granted
+from gorilla.service.cluster import Readiness
+from tests.support.service import Node, member, on_virtual_time
+
+
+def failing(readiness: Readiness) -> list[str]:
+    return [check.name for check in readiness.checks if not check.ok]
+
+
+@on_virtual_time
+async def test_a_leader_that_has_caught_up_is_ready():
+    node = Node()
+
+    readiness = node.cluster.readiness()
+
+    assert readiness.ready
+    assert readiness.is_leader
+    assert [check.name for check in readiness.checks] == [
+        "leader_known",
+        "caught_up",
+        "not_draining",
+    ]
+
+
+@on_virtual_time
+async def test_a_follower_of_a_known_leader_is_ready_and_no_leader():
+    node = Node()
+
+    node.consensus.elect(member("gorilla-2"))
+
+    assert node.cluster.readiness().ready
+    assert not node.cluster.readiness().is_leader
+
+
+@on_virtual_time
+async def test_without_a_leader_a_node_is_not_ready_and_says_so():
+    node = Node()
+
+    node.consensus.lose_leader()
+
+    assert failing(node.cluster.readiness()) == ["leader_known"]
+    assert not node.cluster.readiness().ready
+    assert not node.cluster.readiness().is_leader
+
+
+@on_virtual_time
+async def test_a_node_that_has_not_caught_up_is_not_ready():
+    node = Node()
+
+    node.consensus.caught_up = False
+
+    assert failing(node.cluster.readiness()) == ["caught_up"]
+
+
+@on_virtual_time
+async def test_a_draining_node_is_not_ready_and_still_serves():
+    node = Node()
+
+    node.cluster.start_draining()
+    outcome = await node.locks.acquire(lock="db", holder="ann", ttl_ms=1_000)
+
+    assert failing(node.cluster.readiness()) == ["not_draining"]
+    assert not node.cluster.readiness().ready
+    assert isinstance(outcome, Granted)
+
+
+@on_virtual_time
+async def test_the_status_tells_what_the_state_holds():
+    node = Node()
+    await node.locks.acquire(lock="db", holder="ann", ttl_ms=60_000)
+    granted = await node.locks.acquire(lock="other", holder="ann", ttl_ms=60_000)
+    assert isinstance(granted, Granted)
+    await node.locks.release("other", granted.lease.secret)
+    await asyncio.sleep(3)
+
+    status = node.cluster.view()
+
+    assert (status.held, status.fencing_counter, status.applied_index) == (1, 2, 3)
+    assert status.chain == node.replica.table.chain.hex()
+    assert status.version == "1.2.3"
+    assert 2.99 < status.uptime_s < 3.1
+    assert status.now_ms == node.replica.now_ms()
+    assert status.consensus == node.consensus.view()
