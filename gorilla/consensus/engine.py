@@ -5,19 +5,17 @@ A turn does everything that is due, in an order that makes every promise durable
 the rest. The driver calls it when something has arrived or is due; the simulation does the same.
 """
 
-import logging
 import random
 from collections.abc import Callable, Sequence
 
-import msgspec
-
+from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.compaction import Compactor, Position
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
 from gorilla.consensus.inbox import Inbox
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.leading import LeaderSide
-from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore, Timing
+from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore
 from gorilla.consensus.looking import Links, Looking
 from gorilla.consensus.offers import Offer
 from gorilla.consensus.outbox import Outbox
@@ -30,25 +28,10 @@ from gorilla.consensus.roster import (
     check_change,
     decode_members,
 )
+from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.shipping import Shipper
 from gorilla.consensus.snapshots import SnapshotStore
 from gorilla.service.ports import ConsensusView, Member, Replica, Role
-
-log = logging.getLogger(__name__)
-
-
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Timing (seconds) and compaction of the consensus."""
-
-    heartbeat_s: float = 0.1
-    election_s_min: float = 0.7
-    election_s_max: float = 1.2
-    fallback_s: float = 1.0
-    """A leader that has not heard from a majority for so long steps down (H43)."""
-    compact_entries: int = 20_000
-    """Applied entries since the last snapshot that make a new one due."""
-    compact_bytes: int = 64 * 1024 * 1024
-    """Bytes of log that make a new one due."""
 
 
 class Engine:
@@ -138,12 +121,7 @@ class Engine:
         self._core = core = RaftCore(
             me=self.me,
             others=list(self._voters.members.values()),
-            timing=Timing(
-                settings.heartbeat_s,
-                settings.election_s_min,
-                settings.election_s_max,
-                settings.fallback_s,
-            ),
+            timing=settings.timing,
             journal=self.journal,
             snapshots=self._compactor,
             transport=transport,

@@ -19,7 +19,7 @@ from gorilla.api.server import ApiServer, ListenError, serve
 from gorilla.config import ClusterConfig, MemberConfig
 from gorilla.consensus.disk import DirectoryDisk, DiskInUseError
 from gorilla.consensus.driver import Driver
-from gorilla.consensus.engine import Engine, EngineSettings
+from gorilla.consensus.engine import Engine
 from gorilla.consensus.formation import FormationError, form, roster
 from gorilla.consensus.gate import ConsensusGate
 from gorilla.consensus.identity import Identity, IdentityError, load_or_create
@@ -28,6 +28,7 @@ from gorilla.consensus.library import FailStopError, LibraryMismatchError, check
 from gorilla.consensus.peers.handshake import require_protection
 from gorilla.consensus.peers.network import PeerNetwork, PeerOptions, PortInUseError
 from gorilla.consensus.restoring import seed_snapshot
+from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.snapshots import SnapshotError, SnapshotStore
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.gauges import Gauges

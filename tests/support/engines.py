@@ -4,8 +4,9 @@ import random
 
 import msgspec
 
-from gorilla.consensus.engine import Engine, EngineSettings
+from gorilla.consensus.engine import Engine
 from gorilla.consensus.journal import Journal
+from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.snapshots import SnapshotStore
 from gorilla.domain import codec
 from gorilla.domain.commands import Acquire, Batch

@@ -6,10 +6,10 @@ Hazard numbers (H1 …) refer to docs/track-record.md: each test fails when its 
 import pytest
 
 from gorilla.consensus.codec import MemberNode
-from gorilla.consensus.engine import EngineSettings
 from gorilla.consensus.journal import JournalFailedError
 from gorilla.consensus.library import FailStopError
 from gorilla.consensus.roster import RosterRefusedError
+from gorilla.consensus.settings import EngineSettings
 from gorilla.domain.outcomes import Granted, Held
 from gorilla.service.ports import Member, Role
 from tests.support.engines import Cluster

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from gorilla.consensus.driver import Driver
-from gorilla.consensus.engine import Engine, EngineSettings
+from gorilla.consensus.engine import Engine
+from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message, Wire
