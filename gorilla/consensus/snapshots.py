@@ -289,10 +289,7 @@ class SnapshotReceiver:
             CorruptSnapshotError: It is not whole or damaged; nothing of it stays.
         """
         try:
-            if self.received != self._total_size:
-                raise CorruptSnapshotError(
-                    self._part, self.received, f"{self._total_size} bytes were announced"
-                )
+            self._require_all()
             self._file.sync()
             self._file.close()
             self._meta = self._store.verify(self._part, self._total_size)
@@ -300,6 +297,12 @@ class SnapshotReceiver:
             self.abort()
             raise
         return self._meta
+
+    def _require_all(self) -> None:
+        if self.received != self._total_size:
+            raise CorruptSnapshotError(
+                self._part, self.received, f"{self._total_size} bytes were announced"
+            )
 
     def publish(self) -> Snapshot:
         """Make what was verified the newest snapshot, durably.

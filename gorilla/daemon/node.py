@@ -205,7 +205,7 @@ class NodeProcess:
             wire=network,
             monotonic=self._clock.monotonic,
             random=random.Random(secrets.randbits(64)),  # noqa: S311  election timeouts
-            offload=lambda work, done: drivers[0].offload(work, done),
+            offload=lambda work, done: drivers[0].offload(work, done),  # noqa: PLW0108  not there yet
         )
         engine.on_role = gauges.count_candidacy
         driver = Driver(engine, on_change=services.proposals.poke, on_failure=_fail_stop)

@@ -43,5 +43,7 @@ class OutcomeUnknownError(GorillaError):
 
     def __init__(self, waited_s: float) -> None:
         """Record how long was waited (seconds)."""
-        super().__init__(f"no outcome after {waited_s:.1f} s: the command may or may not take effect")
+        super().__init__(
+            f"no outcome after {waited_s:.1f} s: the command may or may not take effect"
+        )
         self.waited_s = waited_s

@@ -191,7 +191,9 @@ async def test_a_node_without_a_majority_answers_503_and_nothing_from_the_past(c
         ("GET", "/api/v1/locks/long-0", None),
         ("DELETE", f"/api/v1/locks/long-0/{locks[0]['token']}", None),
     ):
-        status, problem, headers = await asyncio.to_thread(ask, nodes.url(leader), method, path, body)
+        status, problem, headers = await asyncio.to_thread(
+            ask, nodes.url(leader), method, path, body
+        )
         assert status == 503, (method, path, problem)
         assert problem["code"] == "no_quorum"
         assert int(headers["Retry-After"]) >= 1

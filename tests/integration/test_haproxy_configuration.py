@@ -62,7 +62,7 @@ class Balanced:
 
     async def until(self, status):
         async with asyncio.timeout(DEADLINE_S):
-            while (await self.ask("GET", "/_ready"))[0] != status:  # noqa: ASYNC110 - a process
+            while (await self.ask("GET", "/_ready"))[0] != status:
                 await asyncio.sleep(0.02)
 
     async def ask(self, method, path, **headers):
@@ -88,7 +88,7 @@ async def balanced(tmp_path):
     )
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while not await is_open(front):  # noqa: ASYNC110 - a process
+            while not await is_open(front):
                 await asyncio.sleep(0.02)
         # One request a connection, and no repeating by the client's library.
         connector = aiohttp.TCPConnector(force_close=True)

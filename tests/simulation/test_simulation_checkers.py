@@ -288,7 +288,7 @@ def test_a_token_given_to_two_owners_is_found():
 
 def test_a_command_answered_as_not_done_and_applied_is_found():
     told = Told()
-    told.add("a", Kind.ACQUIRE, Result.DEFINITE, marks=("secret-1",))
+    told.add("a", Kind.ACQUIRE, Result.DEFINITE, mark=b"secret-1")
     told.history.applied = [applied("n0", 4, payload=b"..secret-1..")]
 
     assert objections(definite.check, told.history)
@@ -296,7 +296,7 @@ def test_a_command_answered_as_not_done_and_applied_is_found():
 
 def test_a_command_of_unknown_outcome_may_be_applied():
     told = Told()
-    told.add("a", Kind.ACQUIRE, Result.UNKNOWN, marks=("secret-1",))
+    told.add("a", Kind.ACQUIRE, Result.UNKNOWN, mark=b"secret-1")
     told.history.applied = [applied("n0", 4, payload=b"..secret-1..")]
 
     assert not objections(definite.check, told.history)

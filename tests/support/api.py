@@ -46,7 +46,7 @@ async def ask(
 async def until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
     """Wait for what no event tells of."""
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+        while not condition():
             await asyncio.sleep(0.002)
 
 

@@ -56,13 +56,15 @@ class Operation:
     """What it showed (release, renew, status)."""
     returned_at: float = math.inf
     result: Result = Result.UNKNOWN
+    effect_by: float = math.inf
+    """Without an answer: after this instant it took no effect any more."""
     fencing: int | None = None
     given_token: str | None = None
     """What it got (acquire, renew)."""
     holder: str | None = None
     """Whom the answer names (held)."""
-    marks: tuple[str, ...] = ()
-    """Secrets that its commands carry; seen in the log, the command was not without effect."""
+    mark: bytes | None = None
+    """Bytes that are in the log when its command is (of a release: or another one like it)."""
 
     @override
     def __str__(self) -> str:

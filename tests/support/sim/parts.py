@@ -5,16 +5,17 @@ import hashlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import msgspec
 from typing_extensions import override
 
 from gorilla.consensus.driver import Driver
 from gorilla.consensus.engine import Engine
-from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message, Wire
+from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.snapshots import SnapshotStore
-from gorilla.domain.commands import Acquire, Command, Renew
+from gorilla.domain.commands import Acquire, Command, Release, Renew
 from gorilla.domain.outcomes import Outcome
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.ports import Member, Role
@@ -87,15 +88,18 @@ asking: contextvars.ContextVar[Operation] = contextvars.ContextVar("operation")
 
 
 class _ObservedProposals(Proposals):
-    """The real ones; notes which secrets an operation's commands carry."""
+    """The real ones; notes how an operation's command is known in the log."""
 
     @override
     async def submit(self, command: Command, deadline_s: float) -> Outcome:
-        operation = asking.get()
-        if isinstance(command, Acquire):
-            operation.marks += (command.secret,)
-        elif isinstance(command, Renew):
-            operation.marks += (command.new_secret,)
+        match command:
+            case Acquire():
+                mark = command.secret.encode()
+            case Renew():
+                mark = command.new_secret.encode()
+            case Release():
+                mark = msgspec.msgpack.encode(command)
+        asking.get().mark = mark
         return await super().submit(command, deadline_s)
 
 

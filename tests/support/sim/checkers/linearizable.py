@@ -3,7 +3,8 @@
 Each operation takes effect at one instant between its request and its answer (Wing and Gong's
 search, with the memory of Lowe's). The lock of the model may expire by itself at any instant from
 request time + timeout of its holder's clock on, and never before. An unknown outcome may have
-happened at any time since its request, or never.
+happened at any time since its request, or never; it did not happen after the last entry with its
+command was applied (without that the search would have too many cases).
 """
 
 import math
@@ -30,12 +31,26 @@ class Lock:
 
 def check(history: History) -> Iterator[str]:
     """Yield every resource whose answers have no such order."""
+    end_unanswered(history)
     by_resource: dict[str, list[Operation]] = {}
     for operation in history.operations:
         if operation.result is not Result.DEFINITE:
             by_resource.setdefault(operation.resource, []).append(operation)
     for resource, operations in sorted(by_resource.items()):
         yield from _check_resource(resource, operations)
+
+
+def end_unanswered(history: History) -> None:
+    """Set until when each operation without an answer may have taken effect."""
+    first_applied: dict[int, tuple[float, bytes]] = {}
+    for applied in sorted(history.applied, key=lambda one: one.at):
+        first_applied.setdefault(applied.index, (applied.at, applied.payload))
+    entries = sorted(first_applied.values(), reverse=True)
+    for operation in history.operations:
+        mark = operation.mark
+        if operation.result is Result.UNKNOWN and mark is not None:
+            times = (at for at, payload in entries if mark in payload)
+            operation.effect_by = next(times, -math.inf)
 
 
 def _check_resource(resource: str, operations: list[Operation]) -> Iterator[str]:
@@ -64,9 +79,9 @@ class _Search:
     def _run(self) -> None:
         must = sum(1 << at for at, one in enumerate(self.operations) if one.returned_at < math.inf)
         seen: set[tuple[int, Lock]] = set()
-        stack = [(0, Lock())]
+        stack = [(0, -math.inf, Lock())]
         while stack and self.steps <= STEPS_MAX:
-            done, lock = stack.pop()
+            done, now, lock = stack.pop()
             if done & must == must:
                 self.found = True
                 return
@@ -74,18 +89,26 @@ class _Search:
                 continue
             seen.add((done, lock))
             self.steps += 1
-            candidates, frontier = self._candidates(done)
+            candidates, frontier = self._candidates(done, now)
             self._remember(done & must, lock, candidates)
             for at in reversed(candidates):
-                states = _take(self.operations[at], lock, frontier)
-                stack.extend((done | 1 << at, after) for after in states)
+                one = self.operations[at]
+                then = max(now, one.invoked_at)
+                states = _take(one, lock, frontier)
+                stack.extend((done | 1 << at, then, after) for after in states)
 
-    def _candidates(self, done: int) -> tuple[list[int], float]:
-        """Return who may be next, and the instant by which the next one has happened."""
+    def _candidates(self, done: int, now: float) -> tuple[list[int], float]:
+        """Return who may be next, and the instant by which the next one has happened.
+
+        Args:
+            done: Which operations have happened, as bits.
+            now: The latest request among them: it is at least that late.
+
+        """
         frontier = math.inf
         candidates: list[int] = []
         for at, one in enumerate(self.operations):
-            if done >> at & 1:
+            if done >> at & 1 or one.effect_by < now:
                 continue
             if one.invoked_at > frontier:
                 break
