@@ -47,15 +47,23 @@ def database_url(config: ClusterConfig, *, make: bool = False) -> Iterator[str]:
     if config.database.url:
         yield config.database.url.reveal()
         return
-    # Only here: the import takes time that no node should pay.
+    # Only here: the imports take time that no node should pay.
     from gorilla.storage.embedded import EmbeddedPostgres, running_url  # noqa: PLC0415
+    from gorilla.storage.server_account import EmbeddedPostgresInUseError  # noqa: PLC0415
 
     directory = embedded_directory(config)
     if not make and not (directory / "data").exists():
         raise CommandError(NO_DATABASE)
-    running = running_url(directory)
-    if running is not None:
-        yield running
-        return
-    with EmbeddedPostgres(directory) as server:
-        yield server.url()
+    server = EmbeddedPostgres(directory)
+    try:
+        # Not running_url first: a server whose supervisor was killed answers, and is ours to stop.
+        url = server.start()
+    except EmbeddedPostgresInUseError:
+        running = running_url(directory)
+        if running is None:
+            raise
+        url = running
+    try:
+        yield url
+    finally:
+        server.stop()

@@ -27,6 +27,7 @@ from sqlalchemy import URL
 from gorilla.storage.server_account import (
     REMEDY,
     EmbeddedPostgresError,
+    EmbeddedPostgresInUseError,
     give,
     popen_arguments,
     server_account,
@@ -81,8 +82,9 @@ class EmbeddedPostgres:
         """Start (or take over) the server and make its database; return its SQLAlchemy URL.
 
         Raises:
-            EmbeddedPostgresError: The wheel is missing, the directory is in use, the server's
-                account can't reach it (nor any other), or the server did not come up in time.
+            EmbeddedPostgresInUseError: Another process has the directory.
+            EmbeddedPostgresError: The wheel is missing, the server's account can't reach the
+                directory (nor any other), or the server did not come up in time.
 
         """
         assert self._lock is None, "started twice"
@@ -279,7 +281,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        raise EmbeddedPostgresError(
+        raise EmbeddedPostgresInUseError(
             f"{path.parent} is in use by another process: stop that one first, {REMEDY}"
         ) from error
     return handle

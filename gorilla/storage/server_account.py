@@ -20,6 +20,10 @@ class EmbeddedPostgresError(GorillaError):
     """The embedded server can't be started or stopped; the one line says what to do."""
 
 
+class EmbeddedPostgresInUseError(EmbeddedPostgresError):
+    """Another process of ours holds the directory; its server may answer already."""
+
+
 def server_account() -> pwd.struct_passwd | None:
     """Return who runs the server; None means ourselves.
 

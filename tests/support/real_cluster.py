@@ -85,3 +85,17 @@ def until(condition: Callable[[], object], what: str, within_s: float = 30.0) ->
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {within_s:.0f} s: {what}"
         time.sleep(POLL_S)
+
+
+async def until_equal(nodes: Nodes, within_s: float = 15.0) -> None:
+    """Wait until all nodes have applied the same entries; then their states must be equal."""
+    deadline_s = time.monotonic() + within_s
+    views: list[dict[str, Any] | None] = []
+    while time.monotonic() < deadline_s:
+        views = [nodes.ask(name, "/api/v1/cluster") for name in nodes.names]
+        known = [view for view in views if view is not None]
+        if len(known) == len(views) and len({view["appliedIndex"] for view in known}) == 1:
+            assert len({view["chain"] for view in known}) == 1
+            return
+        await asyncio.sleep(POLL_S)
+    raise AssertionError(f"the nodes did not become equal: {views}")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gorilla.domain.commands import Acquire, Release
-from gorilla.domain.outcomes import Granted, Outcome
+from gorilla.domain.outcomes import Granted, Held, Outcome
 from gorilla.service.errors import (
     NoLeaderError,
     OutcomeUnknownError,
@@ -258,6 +258,23 @@ async def test_a_leader_found_without_a_poke_gets_the_queue_within_the_retry_pau
     await task
 
     assert node.loop.time() - started_s <= 0.051
+
+
+@on_virtual_time
+async def test_a_command_offered_again_stands_before_later_ones_in_its_batch():
+    node = Node()
+    node.consensus.fate = Fate.DROP
+    early = submit(node, acquire("db", "ann"))
+    await turns()
+    node.consensus.fate = Fate.DELIVER
+    node.consensus.lose_leader()
+    late = submit(node, acquire("db", "bob"))
+    await turns()
+
+    node.consensus.elect(member("gorilla-2"))
+
+    assert isinstance(await early, Granted)
+    assert isinstance(await late, Held)
 
 
 # What callers are told

@@ -100,6 +100,27 @@ async def test_an_early_command_without_outcome_bounds_how_far_the_numbers_may_r
     assert isinstance(await submit(node, acquire("late")), Granted)
 
 
+@on_virtual_time
+async def test_without_a_leader_new_commands_do_not_try_the_whole_queue_again():
+    node = Node(elected=False)
+    attempts = []
+    offer = node.consensus.offer
+
+    def count(number: int, batch: bytes) -> bool:
+        attempts.append(number)
+        return offer(number, batch)
+
+    node.consensus.offer = count
+    waiting = []
+    for index in range(20):
+        waiting.append(submit(node, acquire(f"lock-{index}")))
+        await turns()
+
+    assert len(attempts) == 1
+    node.consensus.elect()
+    assert all(isinstance(outcome, Granted) for outcome in await asyncio.gather(*waiting))
+
+
 # Hanging up
 
 

@@ -69,10 +69,10 @@ _BASE = (
     Profile(
         name="backlog",  # many appends at once, slow ones, and leaders that change meanwhile
         faults={"isolate_leader": 2, "one_way": 3, "partition": 2, "crash_leader": 2, "reset": 3},
-        fault_gap_s=0.7,
+        fault_gap_s=1.2,
         clients=8,
         think_s=0.02,
-        slow=0.12,
+        slow=0.08,
         slow_s=1.0,
         append_bytes=1_200,
     ),
