@@ -88,12 +88,15 @@ class Election:
     def before_tick(self, now: float, peers: Sequence[str]) -> None:
         """Hold the library's election back until a majority would have it."""
         core = self._core
-        if core._isLeader() or not peers or self.forced:  # noqa: SLF001  the library's name
+        if core._isLeader():  # noqa: SLF001  the library's name
             return
         won = self._granted is not None and is_majority(len(self._granted) + 1, len(peers) + 1)
-        if won and not self.leader_alive(now, peers):
+        if not peers or self.forced:
+            core.may_campaign = True
+        elif won and not self.leader_alive(now, peers):
             self._granted = None
             core.election_deadline = 0.0
+            core.may_campaign = True
         elif core.election_deadline < now:
             self._ask(now, peers)
 

@@ -181,10 +181,11 @@ class AckLedger:
         if ack["success"]:
             self._match[peer] = max(match, ack["next_node_idx"] - 1)
         elif ack["reset"]:
-            is_old = ack["next_node_idx"] <= match or ack["echo"] <= self._rewound_at.get(peer, 0)
-            if is_old:
+            if ack["echo"] <= self._rewound_at.get(peer, 0):
                 return ack | {"reset": False}
             self._rewound_at[peer] = sent
+            # What it acknowledged in this term is there: it steps back over a term as a whole.
+            return ack | {"next_node_idx": max(ack["next_node_idx"], match + 1)}
         return ack
 
 
@@ -197,9 +198,9 @@ class VoteBox:
 
     def take(self, peer: str, term: int) -> bool:
         """Return whether this vote counts."""
-        if term != self._term:
+        if term > self._term:
             self._term, self._voters = term, set()
-        if peer in self._voters:
+        if term < self._term or peer in self._voters:
             return False
         self._voters.add(peer)
         return True

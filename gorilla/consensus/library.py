@@ -7,6 +7,7 @@ snapshot serializer, its clock, its poller, its pickle.
 """
 
 import hashlib
+import math
 import random
 from collections.abc import Callable
 from importlib import metadata, resources
@@ -172,9 +173,13 @@ class RaftCore(SyncObj):
     ) -> None:
         """Start from the journal."""
         self.enter(now)
+        self.election_deadline = math.inf
+        """When to ask for an election (its clock, seconds); the library sets it."""
         self._rng = rng
         self._on_apply = on_apply
         self._may_change_roster = False
+        self.may_campaign = False
+        """Whether the library may start an election at this tick: ``election`` decides (H32)."""
         self._timing = timing
         self._snapshots = snapshots
         super().__init__(
@@ -185,6 +190,17 @@ class RaftCore(SyncObj):
             transport=transport,
         )
         self._SyncObj__needLoadDumpFile = False
+
+    def tick(self) -> None:
+        """Run the library's tick, which polls nothing and waits for nothing."""
+        self._onTick(0.0)
+        self.may_campaign = False
+        self._may_change_roster = False  # what was not written now is not written later
+
+    @property
+    def is_changing_roster(self) -> bool:
+        """Whether a membership change waits to be written at the next tick."""
+        return self._may_change_roster
 
     def change_roster(self, kind: str, member: Member) -> None:
         """Propose one membership change; ``roster.check_change`` has allowed it (H12)."""
@@ -208,6 +224,27 @@ class RaftCore(SyncObj):
         """Draw an election timeout from the injected generator."""
         _, low, high, _ = self._timing
         return low + (high - low) * self._rng.random()
+
+    @property
+    def _SyncObj__raftElectionDeadline(self) -> float:
+        """Say when the library may campaign: never, unless it is allowed to at this tick (H32).
+
+        It looks at a later moment than ``election`` did, so the time alone would let it slip by.
+        """
+        return self.election_deadline if self.may_campaign else math.inf
+
+    @_SyncObj__raftElectionDeadline.setter
+    def _SyncObj__raftElectionDeadline(self, at: float) -> None:
+        self.election_deadline = at
+
+    def _SyncObj__doApplyCommand(self, command: bytes) -> object:
+        """Apply an entry; a membership change counts from when it is in the log, once (H13).
+
+        The library would bring back a member that a later entry of the log has removed already.
+        """
+        if command[:1] == bytes((MEMBERSHIP,)):
+            return None
+        return super()._SyncObj__doApplyCommand(command)
 
     def _SyncObj__changeCluster(self, request: list[Any]) -> bool:
         """Accept a membership change only from our own admin path, one at a time (H12)."""
@@ -239,15 +276,6 @@ class RaftCore(SyncObj):
         leader = self._getLeader()
         return None if leader is None else leader.id
 
-    @property
-    def election_deadline(self) -> float:
-        """When it would campaign (its clock, seconds)."""
-        return self._SyncObj__raftElectionDeadline
-
-    @election_deadline.setter
-    def election_deadline(self, at: float) -> None:
-        self._SyncObj__raftElectionDeadline = at
-
     def draw_election_timeout(self) -> float:
         """Return a random election timeout (seconds)."""
         return self._SyncObj__generateRaftTimeout()
@@ -274,10 +302,6 @@ class RaftCore(SyncObj):
     def append_soon(self) -> None:
         """Send append entries at the next tick, due or not."""
         self._SyncObj__newAppendEntriesTime = 0
-
-    def forget_transfer(self) -> None:
-        """Drop a pending leadership transfer request."""
-        self._SyncObj__transferInProgress = False
 
     def load_at_start(self) -> None:
         """Take position from the snapshot that ``deserialize`` gives; the journal is aligned."""

@@ -55,9 +55,14 @@ class Shipper:
         self._transfers[peer] = _Transfer(snapshot)
         return True
 
-    def is_shipping(self, peer: str) -> bool:
-        """Return whether a transfer to ``peer`` runs."""
-        return peer in self._transfers
+    def passed(self, peer: str, index: int) -> None:
+        """Take note that ``peer`` has all up to ``index``, which the log no longer continues.
+
+        The snapshot on its way was replaced meanwhile: its successor is sent.
+        """
+        transfer = self._transfers.get(peer)
+        if transfer is not None and transfer.snapshot.meta.index <= index:
+            self.wants(peer)
 
     def drop(self, peer: str) -> None:
         """End the transfer to ``peer``, finished or not."""
@@ -127,18 +132,19 @@ class Installer:
         self._tell = tell
         self._install = install
         self._receiver: SnapshotReceiver | None = None
-        self._index = 0
+        self._source: tuple[str, int, int] = ("", 0, 0)
+        """Sender, index and size of what is being received: pieces of another don't fit."""
         self._offset = 0
         self._is_finishing = False
 
     def receive(self, peer: str, message: Message) -> None:
         """Take one piece, and answer how far the snapshot is here."""
+        source = (peer, message["index"], message["total"])
         if self._is_finishing:
-            if message["index"] == self._index:
-                self._answer(peer, message, again=False)
+            self._answer(peer, message, again=False)
             return
-        if self._receiver is None or message["index"] != self._index:
-            self._begin(message)
+        if self._receiver is None or source != self._source:
+            self._begin(source)
         data, again = message["data"], False
         if data and message["offset"] == self._offset and self._receiver is not None:
             self._receiver.write(message["offset"], data)
@@ -149,19 +155,21 @@ class Installer:
         if self._offset == message["total"]:
             self._finish()
 
-    def _begin(self, message: Message) -> None:
+    def _begin(self, source: tuple[str, int, int]) -> None:
         self.abort()
-        self._receiver = self._store.receive(message["total"])
-        self._index, self._offset = message["index"], 0
+        _, _, total = self._source = source
+        self._receiver = self._store.receive(total)
+        self._offset = 0
 
     def _answer(self, peer: str, message: Message, *, again: bool) -> None:
+        is_this = (peer, message["index"], message["total"]) == self._source
         self._tell(
             peer,
             {
                 "type": "installing",
                 "term": message["term"],
                 "index": message["index"],
-                "offset": self._offset,
+                "offset": self._offset if is_this else 0,
                 "again": again,
             },
         )
@@ -181,7 +189,7 @@ class Installer:
             if error is None:
                 self._install(found[0], receiver)
             elif isinstance(error, CorruptSnapshotError):
-                log.error("the snapshot %d that arrived is damaged: %s", self._index, error)
+                log.error("the snapshot that arrived is damaged: %s", error)
             else:
                 raise error
 

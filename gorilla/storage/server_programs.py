@@ -48,8 +48,8 @@ def reachable_programs(
 ) -> Path:
     """Return ``programs``, or a copy in ``directory`` when ``account`` can't enter them.
 
-    A copy is made anew at each start (20 MB, some 50 ms): then it is never of an older wheel, nor
-    torn by a crash.
+    A copy is made anew at each start (23 MB, 0.15 s of processor time): then it is never of an
+    older wheel, nor torn by a crash.
 
     Args:
         programs: What :func:`find_programs` returned.

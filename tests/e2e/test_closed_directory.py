@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +32,7 @@ def test_the_database_of_a_closed_directory_is_made_told_of_and_found_by_every_c
     assert (taken.returncode, taken.stderr) == (0, "")
     assert listed.stdout.startswith("ID")
     assert listed_offline.stdout == listed.stdout
-    place: Path = link.resolve()
+    place = link.resolve()
     assert (place / "data" / "PG_VERSION").exists()
     told = [line for line in cluster.lines if f"its data is in {place}," in line]
     if os.geteuid() == 0:

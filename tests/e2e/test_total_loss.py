@@ -35,8 +35,8 @@ def lose_everything(nodes: Nodes) -> None:
     nodes.forget()
 
 
-def restore(nodes: Nodes, *arguments: str) -> str:
-    options = ("--node", "n1", "--hold", str(HOLD_S), "--yes", *arguments)
+def restore(nodes: Nodes, *arguments: str, hold_s: int = HOLD_S) -> str:
+    options = ("--node", "n1", "--hold", str(hold_s), "--yes", *arguments)
     done = nodes.gorillad("restore", *options)
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
@@ -67,12 +67,18 @@ def after_the_hold(url: str, resource: str) -> dict:
     raise AssertionError(f"the hold of {HOLD_S} s does not end")
 
 
-def test_locks_come_back_with_their_tokens_and_numbers_go_on(nodes):
+def start_with_locks(nodes: Nodes) -> tuple[list[dict], str]:
+    """Five locks, the last of them extended, and its token of before."""
     nodes.start()
     asyncio.run(nodes.until_ready())
     locks = [acquire(nodes.url("n1"), f"kept-{n}", f"owner-{n}", TIMEOUT_S) for n in range(5)]
-    extended = call(nodes.url("n3"), "PUT", f"{PATH}/kept-4/{locks[4]['token']}", {"timeout": 900})
-    dead_token, locks[4] = locks[4]["token"], extended.body
+    dead_token = locks[4]["token"]
+    locks[4] = call(nodes.url("n3"), "PUT", f"{PATH}/kept-4/{dead_token}", {"timeout": 900}).body
+    return locks, dead_token
+
+
+def test_locks_come_back_with_their_tokens_and_numbers_go_on(nodes):
+    locks, dead_token = start_with_locks(nodes)
     snapshot = snapshot_now(nodes)
     lost = [acquire(nodes.url("n1"), f"lost-{n}", timeout_s=3) for n in range(20)]
     acknowledged_s = time.monotonic()
@@ -98,20 +104,19 @@ def test_locks_come_back_with_their_tokens_and_numbers_go_on(nodes):
     assert f"No new lock is granted for {HOLD_S} s" in " ".join(said.split())
     assert (held_off.status, held_off.body["code"]) == (503, "recovering")
     assert (again.status, again.body["token"]) == (200, locks[0]["token"])
-    for lock, reply in zip(locks, shown, strict=True):
-        assert reply.status == 200
-        for name in ("id", "owner", "resource", "token", "metadata"):
-            assert reply.body[name] == lock[name]
+    assert [reply.status for reply in shown] == [200] * 5
+    for name in ("id", "owner", "resource", "token", "metadata"):
+        assert [reply.body[name] for reply in shown] == [lock[name] for lock in locks]
     # Full timeouts anew: they were taken long before the cluster was started again.
     assert shown[3].body["timeout"] > TIMEOUT_S - (looked_s - started_s) - 1
     assert started_s - acknowledged_s > 1
     assert call(url, "GET", f"{PATH}/kept-4/{dead_token}").status == 404
     assert (after_extension.status, after_extension.body["id"]) == (200, locks[1]["id"])
     assert after_release.status == 204
-    for name in nodes.names:
-        token = after_extension.body["token"]
-        assert call(nodes.url(name), "GET", f"{PATH}/kept-1/{token}").status == 200
-        assert call(nodes.url(name), "GET", f"{PATH}/lost-0/{lost[0]['token']}").status == 404
+    everywhere = {"kept-1": (after_extension.body["token"], 200), "lost-0": (lost[0]["token"], 404)}
+    for resource, (token, status) in everywhere.items():
+        path = f"{PATH}/{resource}/{token}"
+        assert [call(nodes.url(n), "GET", path).status for n in nodes.names] == [status] * 3
     given = after_the_hold(nodes.url("n2"), "lost-0")
     assert given["id"] > max(lock["id"] for lock in [*locks, *lost])
     asyncio.run(until_equal(nodes))
@@ -126,7 +131,7 @@ def test_two_restores_of_one_snapshot_give_no_number_twice(nodes):
 
     for number in range(2):
         lose_everything(nodes)
-        restore(nodes, "--snapshot", str(snapshot))
+        restore(nodes, "--snapshot", str(snapshot), hold_s=1)
         nodes.start()
         asyncio.run(nodes.until_ready())
         first = after_the_hold(nodes.url("n3"), f"first-{number}")["id"]

@@ -21,10 +21,10 @@ from gorilla.domain.outcomes import (
 )
 
 BOUNDS = Bounds(
-    locks=4,
+    locks=3,
     remembered_fencing_tokens=2,
     origins=2,
-    outcomes_per_origin=4,
+    outcomes_per_origin=3,
     origin_idle_ms=5_000,
 )
 

@@ -84,7 +84,9 @@ class Nemesis:
 
     def restart_later(self, node: "SimNode") -> None:
         """Bring a node back after a while."""
-        self._world.scheduler.after(self._rng.expovariate(1 / 0.9), self._restart, node)
+        self._world.scheduler.after(
+            self._rng.expovariate(1 / self._world.profile.restart_s), self._restart, node
+        )
 
     def _restart(self, node: "SimNode") -> None:
         if not self._stopped and not node.is_up:

@@ -30,7 +30,11 @@ class Profile:
     """Share of peer messages that are much slower than the rest."""
     slow_s: float = 0.6
     append_bytes: int = 2_500
-    """Size of one append between peers: a backlog takes several. More than any one entry has."""
+    """Size of one append between peers: a backlog takes several. An entry has half of it at most."""
+    patience_s: tuple[float, float] = (0.6, 2.5)
+    """How long a client waits for an answer before it gives up on it, shortest and longest."""
+    restart_s: float = 0.8
+    """Average time until a process that died is started again."""
     compact_after: int = 100_000
     """Entries applied since the last snapshot before a new one is made."""
     retain: int = 100
@@ -67,14 +71,22 @@ _BASE = (
         slow_s=1.2,
     ),
     Profile(
-        name="backlog",  # many appends at once, slow ones, and leaders that change meanwhile
-        faults={"isolate_leader": 2, "one_way": 3, "partition": 2, "crash_leader": 2, "reset": 3},
+        name="backlog",  # long tails of the log that nobody has committed, in many appends
+        faults={"isolate_leader": 3, "one_way": 2, "partition": 2, "crash_leader": 2, "reset": 2},
         fault_gap_s=1.2,
-        clients=8,
-        think_s=0.02,
-        slow=0.08,
-        slow_s=1.0,
-        append_bytes=1_200,
+        clients=16,
+        resources=6,
+        think_s=0.03,
+        patience_s=(0.05, 0.3),
+        slow=0.04,
+        slow_s=1.5,
+        append_bytes=800,
+    ),
+    Profile(
+        name="elections",  # voters that die and come back while the votes are counted
+        faults={"crash_leader": 3, "kill_at_disk": 4, "crash": 2, "isolate_leader": 1, "reset": 2},
+        fault_gap_s=0.35,
+        restart_s=0.08,
     ),
     Profile(
         name="reads",  # leaders that don't know yet that they are none

@@ -10,8 +10,6 @@ from tests.support.sim.scheduler import NodeClock
 if TYPE_CHECKING:
     from tests.support.sim.world import World
 
-ANSWER_TIMEOUT_S = (0.6, 2.5)
-"""How long a client waits for an answer before it gives up on it."""
 _WITH_TOKEN = [Kind.RELEASE, Kind.RELEASE, Kind.RELEASE, Kind.RENEW, Kind.RENEW, Kind.STATUS]
 
 
@@ -109,7 +107,7 @@ class Client:
         world.opened(request)
         world.scheduler.note(self.name, "asks", node, kind, resource, token or "", timeout_ms)
         world.scheduler.after(world.client_latency(), world.arrive, request)
-        patience_s = self._rng.uniform(*ANSWER_TIMEOUT_S)
+        patience_s = self._rng.uniform(*world.profile.patience_s)
         world.scheduler.after(patience_s, self.answered, request, Answer(Result.UNKNOWN))
         return request
 

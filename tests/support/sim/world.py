@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from gorilla.consensus import library, shipping
+from gorilla.consensus import library, offers, shipping
+from gorilla.service import proposals
 from tests.support.sim import checkers
 from tests.support.sim.faults import Nemesis
 from tests.support.sim.history import History, Kind, LogSeen, Operation, Result, Standing, Violation
@@ -73,10 +74,12 @@ class World:
 
     def run(self) -> Outcome:
         """Run it to the end and let the checkers look at it."""
-        size = self.profile.chunk_bytes
+        size, append = self.profile.chunk_bytes, self.profile.append_bytes
         with (
             replaced(shipping, CHUNK_BYTES=size, WINDOW_BYTES=4 * size),
-            replaced(library, APPEND_BYTES_MAX=self.profile.append_bytes),
+            replaced(library, APPEND_BYTES_MAX=append),
+            replaced(offers, ENTRY_BATCH_BYTES=append // 2),
+            replaced(proposals, BATCH_BYTES_MAX=append // 2 - 50),
         ):
             self._run()
         violations = checkers.violations(self.history)
