@@ -60,6 +60,19 @@ def test_a_lease_that_ends_where_a_bucket_begins_is_due_at_that_millisecond():
     assert drained(index, 2_048) == [lease(1, 2_048)]
 
 
+def test_a_lease_whose_deadline_moved_within_a_bucket_takes_its_new_place():
+    index = ExpiryIndex()
+    index.add(lease(1, 100))
+    index.add(lease(2, 200))
+    assert index.next_ms() == 100
+
+    index.remove(lease(1, 100))
+    index.add(lease(1, 300))
+
+    assert index.next_ms() == 200
+    assert drained(index, 300) == [lease(2, 200), lease(1, 300)]
+
+
 def test_leases_that_come_and_go_leave_a_bounded_trace_in_a_bucket_in_use():
     index = ExpiryIndex()
     index.add(lease(0, 100))

@@ -1,6 +1,8 @@
 """The lock table against a small model of its own, a twin, and a replica that keeps restarting.
 
-Planted by hand in a copy of the table, each of these makes this test fail:
+Planted by hand in a copy of the table, each of these was caught by this test. It draws at random:
+one run misses some of them now and then, above all 22 and the bounds of 25, which the tests of
+single rules (and of the expiry index) catch every time.
 
 1.  expiry looks at ``expires_at_ms < now_ms`` instead of ``<=``;
 2.  leases of one deadline end in another order than they were granted;
@@ -110,7 +112,7 @@ class Replicas(RuleBasedStateMachine):
     @initialize(held=st.integers(0, 3))
     def some_are_held(self, held: int) -> None:
         commands = [
-            (i + 1, Acquire(LOCKS[i], HOLDERS[i], 1_000 * (i + 1), SECRETS[i])) for i in range(held)
+            (i + 1, Acquire(LOCKS[i], HOLDERS[i], 4_000 * (i + 1), SECRETS[i])) for i in range(held)
         ]
         self.used["n1"] = held
         self.apply(entry(10, Batch("n1", 0, True, tuple(commands))))
