@@ -54,11 +54,17 @@ test-simulation: deps ## Whole clusters over simulated network, disk and clock
 
 .PHONY: test-integration
 test-integration: deps ## Real sockets, files and PostgreSQL
+	@deploy/tools.sh --or-fail
 	$(PYTEST) tests/integration
 
 .PHONY: test-e2e
 test-e2e: deps ## Real nodes behind a real load balancer
+	@deploy/tools.sh --or-fail
 	$(PYTEST) tests/e2e
+
+.PHONY: test-kill-all
+test-kill-all: deps ## Kill all nodes while they are written to, many times: make test-kill-all ROUNDS=50
+	GORILLA_TEST_ROUNDS=$(or $(ROUNDS),50) $(PYTEST) -s tests/e2e/test_kill_all.py
 
 .PHONY: sim
 sim: deps ## One simulated run, told in full: make sim SEED=7

@@ -5,7 +5,9 @@ decode and normalise paths before they are matched, and resolve routes and middl
 each request.
 """
 
+import logging
 import time
+from typing import Final
 
 from aiohttp import web
 
@@ -20,7 +22,9 @@ from gorilla.api.requests import Call, check_head, request_id_of
 from gorilla.api.routes import routes
 from gorilla.api.routing import Router, split_target
 
-UNKNOWN_ROUTE = "unknown"
+log = logging.getLogger(__name__)
+
+UNKNOWN_ROUTE: Final = "unknown"
 """Label of requests that no route takes, so that made-up paths make no new series."""
 
 
@@ -53,7 +57,16 @@ class Api:
         answer.stamp(self.stamp.lines(request_id), self.limits.reader_s_max)
         took_s = time.monotonic() - started_s
         self._metrics.observe(template, request.method, answer.status, took_s)
+        if log.isEnabledFor(logging.DEBUG):
+            self._tell(request.method, template, answer.status, took_s, request_id)
         return answer
+
+    def _tell(
+        self, method: str, template: str, status: int, took_s: float, request_id: str
+    ) -> None:
+        """Log a request by its route: the path itself may hold a token."""
+        said = {"request_id": request_id}
+        log.debug("%s %s: %d in %.1f ms", method, template, status, took_s * 1_000, extra=said)
 
     def _failed(self, error: Exception, request_id: str) -> Answer:
         return problem_answer(problem_of(error, request_id), request_id)

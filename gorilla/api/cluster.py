@@ -6,7 +6,8 @@ from gorilla.api.answers import Answer, answer_json
 from gorilla.api.requests import Call
 from gorilla.service.cluster import ClusterService, ClusterStatus
 from gorilla.service.ports import ConsensusView, Member, MemberProgress
-from gorilla.wire.bodies import ClusterBody, LeaderBody, MemberBody
+from gorilla.wire.bodies import ClusterBody, LeaderBody, MemberBody, SnapshotHealthBody
+from gorilla.wire.times import timestamp_of
 
 Role = Literal["leader", "follower", "candidate", "unknown"]
 
@@ -27,8 +28,10 @@ def _cluster_body(status: ClusterStatus) -> ClusterBody:
     view = status.consensus
     others = (_other_member(view, progress) for progress in view.progress)
     members = sorted((_this_member(view, status.version), *others), key=lambda body: body.name)
+    newest, failing = status.snapshots.last_stored, status.snapshots.failing_since
     return ClusterBody(
         cluster_id=view.cluster_id,
+        name=status.name,
         node=view.me.name,
         role=view.role.value,
         term=view.term,
@@ -44,6 +47,11 @@ def _cluster_body(status: ClusterStatus) -> ClusterBody:
         chain=status.chain,
         uptime=round(status.uptime_s, 3),
         version=status.version,
+        snapshots=SnapshotHealthBody(
+            configured=status.snapshots.configured,
+            stored_at=None if newest is None else timestamp_of(newest.taken_at),
+            failing_since=None if failing is None else timestamp_of(failing),
+        ),
         members=tuple(members),
     )
 

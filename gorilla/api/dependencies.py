@@ -13,7 +13,7 @@ from gorilla.service.snapshots import StoredSnapshot
 
 
 class SnapshotOperations(Protocol):
-    """Snapshots as the API offers them; every failure is an ``ArchiveError``."""
+    """Snapshots as the API offers them; every failure is a ``GorillaError``."""
 
     async def list(self, limit: int) -> Sequence[StoredSnapshot]:
         """Return at most ``limit`` snapshots, the last stored first."""

@@ -27,7 +27,7 @@ from gorilla.service.errors import (
     StartingError,
 )
 from gorilla.service.locks import LeaseView
-from gorilla.service.snapshots import ArchiveError
+from gorilla.service.snapshots import ArchiveError, MaybeStoredError
 from gorilla.wire.bodies import HeldLockBody, HolderBody, LockBody
 from gorilla.wire.problems import PROBLEMS, ProblemCode, ProblemError
 from gorilla.wire.times import seconds, timestamp
@@ -130,6 +130,9 @@ def problem_of(error: Exception, request_id: str) -> ProblemError:
             return ProblemError(code, str(error), retry_after_s=error.retry_after_s)
         case OutcomeUnknownError():
             return ProblemError(ProblemCode.OUTCOME_UNKNOWN, str(error))
+        case MaybeStoredError():
+            detail = f"The snapshot may or may not have been stored: {error}."
+            return ProblemError(ProblemCode.OUTCOME_UNKNOWN, detail)
         case ArchiveError():
             return ProblemError(ProblemCode.ARCHIVE_UNAVAILABLE, f"Nothing was done: {error}.")
         case _:

@@ -214,7 +214,7 @@ def _cluster_routes(cluster: ClusterCalls, snapshots: SnapshotCalls) -> tuple[Ro
             summary="Take a snapshot",
             description="Stores this node's state in the database now. Takes no body.",
             success=Success(status=201, description="What was stored.", body=SnapshotBody),
-            problems=(Code.ARCHIVE_UNAVAILABLE, Code.OUTCOME_UNKNOWN),
+            problems=(Code.ARCHIVE_UNAVAILABLE, Code.STARTING, Code.OUTCOME_UNKNOWN),
         ),
     )
 

@@ -1,7 +1,6 @@
 """Calls on snapshots: parse, call, present."""
 
 import asyncio
-from datetime import UTC
 from typing import Final
 
 from gorilla.api.answers import Answer, answer_json
@@ -11,7 +10,7 @@ from gorilla.service.snapshots import ArchiveNotConfiguredError, StoredSnapshot
 from gorilla.wire.bodies import SnapshotBody, SnapshotListBody
 from gorilla.wire.fields import bounded_int
 from gorilla.wire.problems import ProblemCode, ProblemError
-from gorilla.wire.times import timestamp
+from gorilla.wire.times import timestamp_of
 
 PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 100
@@ -55,12 +54,11 @@ class SnapshotCalls:
 
 
 def _snapshot_body(snapshot: StoredSnapshot) -> SnapshotBody:
-    taken_wall_ms = int(snapshot.taken_at.astimezone(UTC).timestamp() * 1_000)
     return SnapshotBody(
         id=snapshot.id,
         cluster_id=snapshot.cluster_id,
         node=snapshot.node,
-        created_at=timestamp(taken_wall_ms),
+        created_at=timestamp_of(snapshot.taken_at),
         term=snapshot.term,
         applied_index=snapshot.applied_index,
         lock_count=snapshot.lock_count,

@@ -23,7 +23,7 @@ class ClusterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         str,
         Meta(
             pattern=NAME_PATTERN,
-            description="Name of the cluster, shown on its page and in its snapshots.",
+            description="Name of the cluster, shown on its page and by its API.",
         ),
     ] = "gorilla"
     secret: Annotated[
@@ -183,8 +183,9 @@ class LocksSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Meta(
             gt=0,
             le=300,
-            description="A request that has no outcome by then is answered 504. Must exceed "
-            "leader_grace_s, and be less than the load balancer's timeout.",
+            description="A request that has no outcome by then is answered 504 (a read, which "
+            "changes nothing, 503). Must exceed leader_grace_s, and be less than the load "
+            "balancer's timeout.",
         ),
     ] = 5.0
     leader_grace_s: Annotated[

@@ -14,10 +14,12 @@ from pysyncobj.config import SERIALIZER_STATE
 from pysyncobj.node import Node
 
 from gorilla.consensus.codec import LogEntry, MemberNode
+from gorilla.consensus.journal import Journal
+from gorilla.consensus.library import FailStopError
 from gorilla.consensus.ports import Offload
-from gorilla.consensus.roster import RosterLog, encode_members
+from gorilla.consensus.roster import RosterLog, decode_members, encode_members
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore, SnapshotWriter
-from gorilla.service.ports import FrozenState, Member
+from gorilla.service.ports import FrozenState, Member, Replica
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,30 @@ class Position(msgspec.Struct, frozen=True):
     last: LogEntry
     previous: LogEntry
     members: tuple[Member, ...]
+
+
+def load_local(
+    store: SnapshotStore, cluster_id: str, replica: Replica, journal: Journal, roster: RosterLog
+) -> Position | None:
+    """Begin from the local snapshot, if there is one: replica, journal and roster agree after.
+
+    Raises:
+        FailStopError: The snapshot is of another cluster than ``cluster_id`` (H16).
+        CorruptJournalError: The journal doesn't go with the snapshot, or wants one (H2, H22).
+
+    """
+    snapshot = store.latest()
+    if snapshot is None:
+        journal.expect_no_snapshot()
+        return None
+    meta = snapshot.meta
+    if meta.cluster_id != cluster_id:
+        raise FailStopError(f"the local snapshot is of cluster {meta.cluster_id}, not this one")
+    members = decode_members(meta.members)
+    replica.load(meta.index, snapshot.chunks())
+    journal.align(meta.previous, meta.last)
+    roster.replace(members, meta.index)
+    return Position(meta.last, meta.previous, members)
 
 
 class _Job:

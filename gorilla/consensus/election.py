@@ -37,6 +37,8 @@ class Election:
         self._acked_at: dict[str, float] = {}
         self._round = rng.getrandbits(48)
         self._granted: set[str] | None = None
+        self._asked_in = 0
+        """The term in which pre-votes were asked for: in a later one they count for nothing."""
         self.forced = False
         """The leader asked this node to take over: no pre-vote, and no stickiness of others."""
 
@@ -90,6 +92,8 @@ class Election:
         core = self._core
         if core._isLeader():  # noqa: SLF001  the library's name
             return
+        if core.raftCurrentTerm != self._asked_in:
+            self._granted = None
         won = self._granted is not None and is_majority(len(self._granted) + 1, len(peers) + 1)
         if not peers or self.forced:
             core.may_campaign = True
@@ -103,6 +107,7 @@ class Election:
     def _ask(self, now: float, peers: Sequence[str]) -> None:
         self._round += 1
         self._granted = set()
+        self._asked_in = self._core.raftCurrentTerm
         self._core.election_deadline = now + self._core.draw_election_timeout()
         for peer in peers:
             self._tell(
@@ -117,12 +122,18 @@ class Election:
             )
 
     def asked(self, peer: str, message: Message, now: float, peers: Sequence[str]) -> None:
-        """Answer a pre-vote request."""
+        """Answer a pre-vote request.
+
+        Of two that ask each other at once, one lets the other go first: both would win their
+        pre-votes, and split the votes.
+        """
         granted = (
             not self.leader_alive(now, peers)
             and message["term"] > self._core.raftCurrentTerm
             and is_up_to_date(self._log, message["last_log_term"], message["last_log_index"])
         )
+        if granted and peer > self._core.selfNode.id:
+            self._granted = None
         self._tell(
             peer,
             {

@@ -9,13 +9,13 @@ import random
 from collections.abc import Callable, Sequence
 
 from gorilla.consensus.codec import MemberNode
-from gorilla.consensus.compaction import Compactor, Position
+from gorilla.consensus.compaction import Compactor, Position, load_local
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
 from gorilla.consensus.inbox import Inbox
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.leading import LeaderSide
-from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore
+from gorilla.consensus.library import GuardedTransport, RaftCore
 from gorilla.consensus.looking import Links, Looking
 from gorilla.consensus.offers import Offer
 from gorilla.consensus.outbox import Outbox
@@ -26,7 +26,7 @@ from gorilla.consensus.roster import (
     RosterRefusedError,
     Voters,
     check_change,
-    decode_members,
+    me_in,
 )
 from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.shipping import Shipper
@@ -74,11 +74,13 @@ class Engine:
         self._settings = settings
         self._replica = replica
         self._now = monotonic
+        self._rng = random
         self._cluster_id = cluster_id
         self._outbox = Outbox(wire, journal)
         self._tell = self._outbox.put
         self._links = Links()
         self._reads = PendingReads(random.getrandbits(48))
+        self._first_offer = random.getrandbits(62)
         self._was_leader = False
         self._seen: tuple[int, str | None] = (-1, None)
         self._role_seen: tuple[Role, int] = (Role.FOLLOWER, -1)
@@ -92,51 +94,49 @@ class Engine:
             roster=self._log_roster,
             monotonic=monotonic,
         )
-        position = self._load_snapshot(snapshots)
-        roster = {member.id: member for member in self._log_roster.at()}
-        if me not in roster:
-            raise FailStopError(f"member {me} is not in the cluster's roster: it was removed")
-        self.me = roster[me]
+        self._start_core(me, snapshots)
+        self._build_sides(snapshots, offload)
+        self._build_inbox()
+
+    # -- composition
+
+    def _start_core(self, me: str, store: SnapshotStore) -> None:
+        # Before the library looks at the journal: it would drop one that does not fit (H2).
+        position = load_local(
+            store, self._cluster_id, self._replica, self.journal, self._log_roster
+        )
+        committed = self.journal.getRaftCommitIndex()
+        self.me = me_in(self._log_roster, me, committed)
         self._voters = Voters(me, self._log_roster)
-        self._build(position, snapshots, random, offload)
-
-    def _load_snapshot(self, store: SnapshotStore) -> Position | None:
-        snapshot = store.latest()
-        if snapshot is None:
-            return None
-        meta = snapshot.meta
-        if meta.cluster_id != self._cluster_id:
-            raise FailStopError(f"the local snapshot is of cluster {meta.cluster_id}, not this one")
-        self._replica.load(meta.index, snapshot.chunks())
-        self.journal.align(meta.previous, meta.last)
-        self._log_roster.replace(decode_members(meta.members), meta.index)
-        return Position(meta.last, meta.previous, ())
-
-    def _build(
-        self, position: Position | None, store: SnapshotStore, rng: random.Random, offload: Offload
-    ) -> None:
-        settings = self._settings
-        transport = GuardedTransport(self)
-        self._transport = transport
-        self._core = core = RaftCore(
+        others = tuple(self._voters.members.values())
+        self._transport = GuardedTransport(self)
+        self._core = RaftCore(
             me=self.me,
-            others=list(self._voters.members.values()),
-            timing=settings.timing,
+            others=list(others),
+            timing=self._settings.timing,
             journal=self.journal,
             snapshots=self._compactor,
-            transport=transport,
+            transport=self._transport,
             now=self._now,
-            rng=rng,
+            rng=self._rng,
             on_apply=self._apply,
         )
         if position is not None:
-            others = tuple(self._voters.members.values())
             self._compactor.prepare(Position(position.last, position.previous, others))
-            core.load_at_start()
-        self._election = Election(core, self.journal, rng, settings.election_s_min, self._tell)
-        shipper = Shipper(store, self._tell, settings.heartbeat_s)
+            self._core.load_at_start()
+        if not others:
+            self._core.election_deadline = 0.0  # nobody to ask
+
+    def _build_sides(self, store: SnapshotStore, offload: Offload) -> None:
+        settings, core, tell = self._settings, self._core, self._tell
+        self._election = Election(core, self.journal, self._rng, settings.election_s_min, tell)
         self._leading = LeaderSide(
-            core, transport, self._election, shipper, self._replica, self._tell
+            core,
+            self._transport,
+            self._election,
+            Shipper(store, tell, settings.heartbeat_s),
+            self._replica,
+            tell,
         )
         self._following = FollowerSide(
             core,
@@ -146,12 +146,14 @@ class Engine:
             store,
             offload,
             roster=self._log_roster,
-            tell=self._tell,
+            tell=tell,
             to_library=self._to_library,
         )
+
+    def _build_inbox(self) -> None:
         self._looking = Looking(
             cluster_id=self._cluster_id,
-            core=core,
+            core=self._core,
             journal=self.journal,
             election=self._election,
             leading=self._leading,
@@ -160,7 +162,7 @@ class Engine:
             links=self._links,
         )
         self._inbox = Inbox(
-            core,
+            self._core,
             self._election,
             self._leading,
             self._following,
@@ -169,10 +171,8 @@ class Engine:
             peers=lambda: self._voters.ids,
             tell=self._tell,
             to_library=self._to_library,
-            on_refused=self._replica.refused,
+            on_refused=lambda number: self._replica.refused(number - self._first_offer),
         )
-        if not self._voters.ids:
-            core.election_deadline = 0.0  # nobody to ask
 
     # -- inputs
 
@@ -213,7 +213,9 @@ class Engine:
         leader = self.known_leader(now)
         if leader is None or leader not in self._links:
             return False
-        self._tell(leader, {"type": "offer", "id": offer, "batch": batch})
+        # Numbers of a random range: no refusal of an earlier process's offer fits (H17).
+        number = self._first_offer + offer
+        self._tell(leader, {"type": "offer", "id": number, "batch": batch})
         return True
 
     def read(self, done: Done, deadline: float) -> None:
@@ -229,6 +231,10 @@ class Engine:
         """
         if not self._leading.is_open:
             raise RosterRefusedError("this node does not lead: ask the leader")
+        if self._core.is_changing_roster:
+            raise RosterRefusedError(
+                "another membership change is under way: wait until it is done"
+            )
         roster = (self.me, *self._voters.members.values())
         committed = self._core.raftCommitIndex
         check_change(kind, member, roster, self.me.id, self.journal[:], committed)
@@ -254,7 +260,7 @@ class Engine:
         self._election.before_tick(now, self._voters.ids)
         self._ask_reads(now)
         self._leading.propose()
-        core._onTick(0.0)  # noqa: SLF001  the library's tick
+        core.tick()
         self._election.forced = False
         self._follow_role()
         self._close_reads(now)
@@ -262,6 +268,7 @@ class Engine:
         if self._was_leader:
             self._leading.shipper.step(now, core.raftCurrentTerm)
             self._leading.hand_over()
+        self._leading.resume()
         self._following.compare_chain()
         self._outbox.flush()
         alone = self._was_leader and not self._voters.ids
@@ -350,6 +357,7 @@ class Engine:
                 self._leading.park(self._voters.node_of(peer))
                 return
             message = stamped
+            self._leading.limit(self._voters.node_of(peer), message)
         elif kind == "next_node_idx":
             message = self._following.stamp_ack(message)
         elif kind == "request_vote":

@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.election import Election
 from gorilla.consensus.guards import AckLedger
-from gorilla.consensus.library import GuardedTransport, RaftCore
+from gorilla.consensus.library import FailStopError, GuardedTransport, RaftCore
 from gorilla.consensus.offers import Offer, OfferQueue
 from gorilla.consensus.ports import Message
 from gorilla.consensus.reads import LeaderRounds
@@ -14,6 +15,9 @@ from gorilla.consensus.shipping import Shipper
 from gorilla.service.ports import Replica
 
 log = logging.getLogger(__name__)
+
+TURN_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Commands sent to one follower in one turn, about: a link is cut when too much waits on it."""
 
 Tell = Callable[[str, Message], None]
 NodeOf = Callable[[str], MemberNode]
@@ -38,6 +42,8 @@ class LeaderSide:
         self._replica = replica
         self._tell = tell
         self._parked: set[str] = set()
+        self._turn_bytes: dict[str, int] = {}
+        self._paused: dict[str, MemberNode] = {}
         self.shipper = shipper
         self.ledger = AckLedger()
         self.rounds = LeaderRounds()
@@ -74,7 +80,7 @@ class LeaderSide:
     # -- what the library sends
 
     def stamp_append(self, message: Message, applied: int) -> Message | None:
-        """Number an append; None when the follower needs a snapshot instead."""
+        """Number an append; None when the follower needs a snapshot instead (H1, H36)."""
         if "prevLogIdx" not in message:
             return None
         self.sent += 1
@@ -82,11 +88,31 @@ class LeaderSide:
         message["chain"] = [applied, self._replica.chain_at(applied)]
         return message
 
+    def limit(self, peer: MemberNode, message: Message) -> None:
+        """Let a follower that is far behind have the rest in later turns.
+
+        The library would send all of its log at once, and begin again when that breaks the link.
+        """
+        size = sum(len(command) for command, _, _ in message["entries"])
+        self._turn_bytes[peer.id] = total = self._turn_bytes.get(peer.id, 0) + size
+        if total >= TURN_BYTES_MAX and peer.id not in self._paused:
+            self._paused[peer.id] = peer
+            self._transport._onNodeDisconnected(peer)  # noqa: SLF001  ends the library's loop
+
+    def resume(self) -> None:
+        """The turn is over: whoever had enough for one turn may have more in the next."""
+        self._turn_bytes.clear()
+        while self._paused:
+            _, peer = self._paused.popitem()
+            if peer.id not in self._parked:
+                self._transport._onNodeConnected(peer)  # noqa: SLF001  the library's way in
+
     def park(self, peer: MemberNode) -> None:
         """Ship a snapshot to ``peer``, which the library takes for disconnected meanwhile."""
         self._parked.add(peer.id)
         self._transport._onNodeDisconnected(peer)  # noqa: SLF001  the library's way in
-        self.shipper.wants(peer.id)
+        if not self.shipper.wants(peer.id):
+            raise FailStopError(f"the log starts at {self._core.first_kept_index}, no snapshot")
 
     def unpark(self, peer: MemberNode) -> None:
         """The library serves ``peer`` from its log again."""
@@ -99,6 +125,7 @@ class LeaderSide:
         """The connection to ``peer`` broke; the engine tells the library."""
         self.shipper.drop(peer)
         self._parked.discard(peer)
+        self._paused.pop(peer, None)
 
     def _unpark_all(self, node_of: NodeOf) -> None:
         self.shipper.clear()
@@ -115,11 +142,17 @@ class LeaderSide:
         self._election.heard_ack(peer.id, now)
         self.rounds.acked(peer.id, ack["term"], ack["echo"])
         if peer.id in self._parked:
-            if judged["success"] and judged["next_node_idx"] > self._core.first_kept_index:
-                self.unpark(peer)
-            else:
-                return sign_of_life()
+            return self._acked_while_parked(peer, judged)
         return judged
+
+    def _acked_while_parked(self, peer: MemberNode, ack: Message) -> Message:
+        if not ack["success"]:
+            return sign_of_life()
+        if ack["next_node_idx"] > self._core.first_kept_index:
+            self.unpark(peer)
+            return ack
+        self.shipper.passed(peer.id, ack["next_node_idx"] - 1)
+        return sign_of_life()
 
     def installing(self, peer: str, message: Message, now: float) -> Message | None:
         """Take a follower's progress with a snapshot; returns what the library is told."""

@@ -237,6 +237,7 @@ class RaftCore(SyncObj):
     def _SyncObj__raftElectionDeadline(self, at: float) -> None:
         self.election_deadline = at
 
+    @override
     def _SyncObj__doApplyCommand(self, command: bytes) -> object:
         """Apply an entry; a membership change counts from when it is in the log, once (H13).
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from gorilla.consensus.codec import LogEntry, MemberNode, roster_change
+from gorilla.consensus.library import FailStopError
 from gorilla.service.ports import Member
 
 _encoder = msgspec.msgpack.Encoder()
@@ -109,6 +110,27 @@ class Voters:
 
 class RosterRefusedError(Exception):
     """A membership change must not be made now; the message says why and what to do."""
+
+
+def me_in(roster: RosterLog, me: str, committed: int) -> Member:
+    """Return this node as the newest roster has it.
+
+    A removal that is not committed may still be overwritten: the node goes on, and nobody counts
+    it.
+
+    Raises:
+        RemovedError: It was removed, or never was a member.
+
+    """
+    for members in (roster.at(), roster.at(committed)):
+        for member in members:
+            if member.id == me:
+                return member
+    raise RemovedError(f"member {me} is not in the cluster's roster: it was removed")
+
+
+class RemovedError(FailStopError):
+    """This node is no member of the cluster any more."""
 
 
 def check_change(

@@ -11,7 +11,8 @@ EPILOG: Final = """\
 Settings come from the environment (GORILLA_...), then the --env-file, then the --config file, then
 the defaults; .env.example and cluster.example.toml in the source tree explain every one.
 
-exit codes: 0 done, 1 it could not be done, 2 the command line or the configuration is wrong
+exit codes: 0 done, 1 it could not be done, 2 the command line or the configuration is wrong,
+70 (run) the node stopped itself rather than risk what it promised
 """
 
 

@@ -49,6 +49,9 @@ LEAVE_BALANCER_S: Final = 0.6
 LEAVE_S_MAX: Final = 1.0
 """How long a leader that stops tries to hand its office over."""
 
+LAST_ANSWERS_S: Final = 0.5
+"""What answers under way have at least, however little is left of the deadline."""
+
 STARTUP_FAILURES: Final = (
     CorruptJournalError,
     DiskInUseError,
@@ -132,6 +135,7 @@ class NodeProcess:
             driver.stop()
         finally:
             gauges.stop()
+            # Nothing, where it was stopped in order.
             await server.close(self._config.node.stop_deadline_s)
             await services.close()
             await network.close()
@@ -251,6 +255,8 @@ class NodeProcess:
         await driver.leave(min(deadline_s, loop.time() + LEAVE_S_MAX))
         server.stop_listening()
         await services.proposals.drain(max(0.0, deadline_s - loop.time()))
+        # Consensus runs on meanwhile: reads that are under way need it for their answer.
+        await server.close(max(LAST_ANSWERS_S, deadline_s - loop.time()))
         await asyncio.wait((keeping,), timeout=max(0.1, deadline_s - loop.time()))
         keeping.cancel()
 
@@ -290,6 +296,10 @@ def _http_limits(config: ClusterConfig) -> HttpLimits:
 
 def _fail_stop(error: BaseException) -> None:
     """End the process at once: going on could break a promise (docs/adr/0004)."""
-    log.critical("this node stops itself: %s", error, exc_info=error)
+    if isinstance(error, JournalFailedError):
+        # The disk, not the program: where in the program it was noticed helps nobody.
+        log.critical("this node stops itself: %s. Mend the disk and start it again", error)
+    else:
+        log.critical("this node stops itself: %s", error, exc_info=error)
     logging.shutdown()
     os._exit(FAIL_STOP_CODE)

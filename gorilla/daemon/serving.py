@@ -70,6 +70,7 @@ def build_services(
     settings = LockSettings(
         max_timeout_ms=round(config.locks.max_timeout_s * 1000),
         request_deadline_s=config.locks.request_deadline_s,
+        leader_grace_s=config.locks.leader_grace_s,
     )
     archive = _archive(config)
     keeper = SnapshotKeeper(
@@ -84,7 +85,14 @@ def build_services(
         replica=replica,
         proposals=proposals,
         locks=LockService(proposals, consensus, replica, loop, settings),
-        cluster=ClusterService(consensus, replica, clock, version),
+        cluster=ClusterService(
+            consensus,
+            replica,
+            clock,
+            version,
+            name=config.cluster.name,
+            snapshots=keeper.health,
+        ),
         keeper=keeper,
         archive=archive,
         snapshots=None if archive is None else ArchiveOperations(archive, keeper),

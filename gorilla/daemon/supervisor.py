@@ -144,7 +144,8 @@ class Supervisor:
 
     def _note_ends(self) -> None:
         for task, child in self._ended():
-            if task.result() != Exit.DONE:
+            # The signal itself ends a node that is still loading: it had begun nothing.
+            if task.result() not in {Exit.DONE, -signal.SIGTERM}:
                 self._say(f"{child.name} {describe_end(task.result())}")
                 self._failed = True
 

@@ -1,14 +1,22 @@
 """This node and its cluster, for operators, load balancers and the dashboard."""
 
+from collections.abc import Callable
+from typing import Final
+
 import msgspec
 
 from gorilla.service.ports import Clock, Consensus, ConsensusView, Role
 from gorilla.service.replica import LockReplica
+from gorilla.service.snapshots import SnapshotHealth
+
+_NO_ARCHIVE: Final = SnapshotHealth(configured=False)
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The cluster as this node sees it."""
 
+    name: str
+    """What the operator calls it."""
     consensus: ConsensusView
     now_ms: int
     """Cluster time; an estimate on any node but the leader."""
@@ -24,6 +32,7 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Release of this node."""
     uptime_s: float
     is_draining: bool
+    snapshots: SnapshotHealth
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -46,13 +55,22 @@ class ClusterService:
     """Looks at the node; decides whether it is ready."""
 
     def __init__(
-        self, consensus: Consensus, replica: LockReplica, clock: Clock, version: str
+        self,
+        consensus: Consensus,
+        replica: LockReplica,
+        clock: Clock,
+        version: str,
+        *,
+        name: str = "gorilla",
+        snapshots: Callable[[], SnapshotHealth] = lambda: _NO_ARCHIVE,
     ) -> None:
-        """Look at ``consensus`` and ``replica``; the node's uptime counts from now on."""
+        """Look at ``consensus``, ``replica`` and ``snapshots``; the uptime counts from now on."""
         self._consensus = consensus
         self._replica = replica
         self._clock = clock
         self._version = version
+        self._name = name
+        self._snapshots = snapshots
         self._started_s = clock.monotonic()
         self._draining = False
 
@@ -60,6 +78,7 @@ class ClusterService:
         """Return the present state of the cluster, as far as this node knows."""
         table = self._replica.table
         return ClusterStatus(
+            name=self._name,
             consensus=self._consensus.view(),
             now_ms=self._replica.now_ms(),
             held=table.held,
@@ -69,6 +88,7 @@ class ClusterService:
             version=self._version,
             uptime_s=self._clock.monotonic() - self._started_s,
             is_draining=self._draining,
+            snapshots=self._snapshots(),
         )
 
     def readiness(self) -> Readiness:

@@ -3,6 +3,7 @@
 Refusals come back as values; what can't be served is raised (:mod:`~gorilla.service.errors`).
 """
 
+import math
 import secrets
 from collections.abc import Callable
 from typing import Final, Literal
@@ -37,6 +38,9 @@ SECRET_BYTES: Final = 18
 
 PAGE_MAX: Final = 1_000
 """Leases of one page of a list."""
+
+LOOKED_AT_MAX: Final = 10_000
+"""Leases looked at for one page of a holder's: a few milliseconds, however many there are."""
 
 WALL_STEP_MS: Final = 1_000
 """By how much the wall clock may have moved against cluster time before it is shown."""
@@ -73,7 +77,8 @@ class LeasePage(msgspec.Struct, frozen=True, kw_only=True):
 
     leases: tuple[LeaseView, ...]
     cursor: str | None = None
-    """The next page comes ``after`` this lock; None when there is none."""
+    """The next page comes ``after`` this lock; None when there is none. A page of one holder's
+    may be short, or empty, and yet have a next one."""
     age_ms: int | None = None
     """As in :class:`LockView`."""
 
@@ -85,6 +90,9 @@ class LockSettings(msgspec.Struct, frozen=True, kw_only=True):
     """A longer ttl is lowered to this one."""
     request_deadline_s: float = 5.0
     """After so long a request is given up (seconds)."""
+    leader_grace_s: float = 2.0
+    """How long a read waits while no leader is known (seconds); see ``ProposalLimits`` for
+    commands."""
 
 
 def new_secret() -> str:
@@ -132,10 +140,14 @@ class LockService:
             OutcomeUnknownError: It may have been granted. The same holder may just ask again.
 
         """
+        asked_s = self._loop.time()
         capped_ms = min(ttl_ms, self._settings.max_timeout_ms)
         command = Acquire(lock, holder, capped_ms, self._make_secret(), metadata)
         outcome = await self._proposals.submit(command, self._deadline_s())
-        if isinstance(outcome, Granted | Held | Full | Recovering):
+        if isinstance(outcome, Granted):
+            left_ms = self._left_ms(outcome.remaining_ms, asked_s)
+            return Granted(outcome.lease, left_ms, outcome.is_new)
+        if isinstance(outcome, Held | Full | Recovering):
             return outcome
         raise _unexpected(outcome)
 
@@ -167,10 +179,13 @@ class LockService:
         """
         if not _may_be_secret(secret):
             return NotFound()
+        asked_s = self._loop.time()
         capped_ms = min(ttl_ms, self._settings.max_timeout_ms)
         command = Renew(lock, secret, self._make_secret(), capped_ms, holder)
         outcome = await self._proposals.submit(command, self._deadline_s())
-        if isinstance(outcome, Renewed | NotFound | NotHolder | TtlTooShort):
+        if isinstance(outcome, Renewed):
+            return Renewed(outcome.lease, self._left_ms(outcome.remaining_ms, asked_s))
+        if isinstance(outcome, NotFound | NotHolder | TtlTooShort):
             return outcome
         raise _unexpected(outcome)
 
@@ -227,19 +242,37 @@ class LockService:
         """
         now_ms, age_ms = await self._moment(stale=stale)
         limit = min(max(1, limit), PAGE_MAX)
-        found = self._replica.table.leases(prefix, holder, after or "", limit + 1)
+        most = limit if holder is None else LOOKED_AT_MAX
+        looked_at = self._replica.table.leases(prefix, after=after or "", limit=most + 1)
+        found = [lease for lease in looked_at[:most] if holder in {None, lease.holder}]
+        last = looked_at[most - 1].lock if len(looked_at) > most else None
         return LeasePage(
             leases=tuple(self._view(lease, now_ms) for lease in found[:limit]),
-            cursor=found[limit - 1].lock if len(found) > limit else None,
+            cursor=found[limit - 1].lock if len(found) > limit else last,
             age_ms=age_ms,
         )
 
     def _deadline_s(self) -> float:
         return self._loop.time() + self._settings.request_deadline_s
 
+    def _left_ms(self, remaining_ms: int, asked_s: float) -> int:
+        """Return how much of a lease is left from the answer on, which is about to go out.
+
+        ``remaining_ms`` counts from the entry's stamp, and the stamp came after the request
+        (``asked_s``, loop time): no more than the time since then has passed. The lease is kept a
+        little longer than promised; half of that pays for an answer that comes promptly, so it
+        shows the very number that was asked for.
+        """
+        passed_ms = math.ceil((self._loop.time() - asked_s) * 1_000)
+        spare_ms = (deadline_ms(0, remaining_ms) - remaining_ms) // 2
+        return remaining_ms if passed_ms <= spare_ms else max(0, remaining_ms - passed_ms)
+
     async def _confirmed_now_ms(self) -> int:
         """Wait until the state may be read; return the cluster time to count from."""
-        point = await self._consensus.read_point(self._deadline_s())
+        patience_s = self._settings.request_deadline_s
+        if self._consensus.view().leader is None:
+            patience_s = min(patience_s, self._settings.leader_grace_s)
+        point = await self._consensus.read_point(self._loop.time() + patience_s)
         return max(self._replica.table.now_ms, point.now_ms)
 
     async def _moment(self, *, stale: bool) -> tuple[int, int | None]:

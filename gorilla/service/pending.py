@@ -1,6 +1,7 @@
 """What :mod:`~gorilla.service.proposals` keeps of commands and offers without an outcome."""
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 
 import msgspec
 
@@ -102,3 +103,11 @@ class Offer:
         """Keep ``commands``, none of them resolved yet."""
         self.commands = commands
         self.unresolved = len(commands)
+
+
+def first_offer_of(origin: str) -> int:
+    """Return where a process begins to number its offers: far from where any other does.
+
+    The leader may still answer an offer of the process that ran here before.
+    """
+    return int.from_bytes(blake2b(origin.encode(), digest_size=6).digest(), "big")

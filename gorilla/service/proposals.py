@@ -38,7 +38,15 @@ from gorilla.service.errors import (
     OutcomeUnknownError,
     OverloadedError,
 )
-from gorilla.service.pending import Done, LeaderKey, Offer, Pending, ProposalCounts, ProposalLimits
+from gorilla.service.pending import (
+    Done,
+    LeaderKey,
+    Offer,
+    Pending,
+    ProposalCounts,
+    ProposalLimits,
+    first_offer_of,
+)
 from gorilla.service.ports import Consensus
 from gorilla.service.time import Agenda, EventLoop
 
@@ -48,8 +56,6 @@ BATCH_BYTES_MAX: Final = 192 * 1024
 REOPEN_AFTER_S: Final = limits.ORIGIN_IDLE_MS_MAX / 2_000
 """Seconds without an outcome after which the table may be about to forget the origin: half of
 what it waits, since the two count on different clocks."""
-
-_by_number = attrgetter("number")
 
 _RETRY: Final = 0
 """The agenda's entry for the queue as a whole; commands are numbered from 1."""
@@ -77,7 +83,7 @@ class Proposals:
         self._pending: dict[int, Pending] = {}
         self._queue: dict[int, Pending] = {}
         self._exposed = 0
-        self._next_offer = 1
+        self._next_offer = first_offer_of(origin)
         self._offers: dict[int, Offer] = {}
         self._leader: LeaderKey | None = None
         self._flush_is_scheduled = False
@@ -244,7 +250,7 @@ class Proposals:
 
     def _offer(self, commands: Sequence[Pending]) -> bool:
         """Offer ``commands`` in one batch, or in halves if that is too large; say if all went."""
-        commands = sorted(commands, key=_by_number)
+        commands = sorted(commands, key=attrgetter("number"))
         numbered = tuple((pending.number, pending.command) for pending in commands)
         batch = Batch(self.origin, self._advance_confirmed(), self._opening, numbered)
         payload = codec.encode_batch(batch)

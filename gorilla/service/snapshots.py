@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from gorilla.service.errors import GorillaError
+from gorilla.service.errors import GorillaError, StartingError
 from gorilla.service.packing import pack
 from gorilla.service.ports import Clock, FrozenState
 
@@ -35,6 +35,10 @@ class ArchiveError(GorillaError):
 
 class StorageUnavailableError(ArchiveError):
     """The database can't be reached, refused us, or did not answer in time; the line says which."""
+
+
+class MaybeStoredError(ArchiveError):
+    """Indefinite: all was sent, and no answer to the commit came. It may have been stored."""
 
 
 class SchemaOutdatedError(ArchiveError):
@@ -100,6 +104,9 @@ class SnapshotArchive(Protocol):
         Args:
             meta: Its ``digest`` and ``size_bytes`` are those of the pieces joined.
             pieces: Packed bytes (see ``service.packing``), each of at most 8 MiB.
+
+        Raises:
+            MaybeStoredError: Nobody knows; every other :class:`ArchiveError` means that it was not.
 
         """
         ...
@@ -278,11 +285,15 @@ class SnapshotKeeper:
         Calls that come while one is storing share the next: at most two are ever under way.
 
         Raises:
-            ArchiveError: It was not stored (or, rarely, stored and the answer lost: harmless).
+            StartingError: This node belongs to no cluster yet; nothing was done.
+            MaybeStoredError: It may have been stored; one more does no harm.
+            ArchiveError: It was not stored.
 
         """
         if self._archive is None:
             raise ArchiveNotConfiguredError("no database is configured: set GORILLA_DATABASE_URL")
+        if not self._source.cluster_id():
+            raise StartingError("this node belongs to no cluster yet, so there is nothing to store")
         seen = self._captures
         async with self._storing:
             if self._mine is not None and self._mine[0] > seen:
@@ -291,7 +302,7 @@ class SnapshotKeeper:
                 async with asyncio.timeout(STORE_TIMEOUT_S):
                     stored = await self._store(self._archive)
             except TimeoutError as error:
-                failure = StorageUnavailableError(f"not stored within {STORE_TIMEOUT_S:.0f} s")
+                failure = MaybeStoredError(f"no answer within {STORE_TIMEOUT_S:.0f} s")
                 self._failed(failure)
                 raise failure from error
             except ArchiveError as error:

@@ -15,9 +15,11 @@ from gorilla.service.packing import PIECE_BYTES_MAX
 from gorilla.service.snapshots import (
     ArchiveError,
     LoadedSnapshot,
+    MaybeStoredError,
     SnapshotCorruptError,
     SnapshotMeta,
     SnapshotNotFoundError,
+    StorageUnavailableError,
     StoredSnapshot,
 )
 from gorilla.storage.engine import LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, make_engine
@@ -57,14 +59,16 @@ class PostgresSnapshots:
         So what is committed is what was packed, also when a proxy or a wrong encoding is between.
         """
         assert all(len(piece) <= PIECE_BYTES_MAX for piece in pieces)
-        async with self._transaction(_BULK_TIMEOUT_S) as connection:
-            adding = insert(snapshots).values(msgspec.structs.asdict(meta))
-            row = (await connection.execute(adding.returning(snapshots.c.id))).one()
-            for number, piece in enumerate(pieces):
-                values = {"snapshot_id": row.id, "number": number, "data": piece}
-                await connection.execute(insert(snapshot_pieces), values)
-            await _compare(connection, row.id, pieces)
-        return StoredSnapshot(id=row.id, **msgspec.structs.asdict(meta))
+        is_complete = False
+        try:
+            async with self._transaction(_BULK_TIMEOUT_S) as connection:
+                number = await _add(connection, meta, pieces)
+                is_complete = True
+        except StorageUnavailableError as error:
+            if is_complete:
+                raise MaybeStoredError(f"{error}, after all was sent") from error
+            raise
+        return StoredSnapshot(id=number, **msgspec.structs.asdict(meta))
 
     async def list(self, limit: int = 100) -> Sequence[StoredSnapshot]:
         """Return at most ``limit`` (1 to 1,000) snapshots, the last stored first."""
@@ -186,6 +190,17 @@ def fencing_floor(highest: int) -> int:
 
 def _stored(row: "Row[Any]") -> StoredSnapshot:
     return msgspec.convert(row._mapping, StoredSnapshot)  # noqa: SLF001 - SQLAlchemy's public name
+
+
+async def _add(connection: AsyncConnection, meta: SnapshotMeta, pieces: Sequence[bytes]) -> int:
+    """Insert a snapshot, compare what the server has, and return the snapshot's id."""
+    adding = insert(snapshots).values(msgspec.structs.asdict(meta)).returning(snapshots.c.id)
+    snapshot_id: int = (await connection.execute(adding)).scalar_one()
+    for number, piece in enumerate(pieces):
+        values = {"snapshot_id": snapshot_id, "number": number, "data": piece}
+        await connection.execute(insert(snapshot_pieces), values)
+    await _compare(connection, snapshot_id, pieces)
+    return snapshot_id
 
 
 def _digests(pieces: Sequence[bytes]) -> list[bytes]:

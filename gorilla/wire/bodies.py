@@ -122,7 +122,11 @@ class LockListBody(_Body, frozen=True, kw_only=True):
 
     locks: tuple[HeldLockBody, ...]
     cursor: Annotated[
-        str | None, Meta(description="Pass it on to get the next page; null on the last one.")
+        str | None,
+        Meta(
+            description="Pass it on to get the next page; null on the last one. With owner, a page "
+            "may be short, or empty, before the last one."
+        ),
     ]
 
 
@@ -183,10 +187,24 @@ class LeaderBody(_Body, frozen=True, kw_only=True):
     http: str
 
 
+class SnapshotHealthBody(_Body, frozen=True, kw_only=True):
+    """Whether snapshots are stored, as the answering node sees it."""
+
+    configured: Annotated[bool, Meta(description="Whether there is a database for them.")]
+    stored_at: Annotated[
+        Timestamp | None, Meta(description="When the newest known one was taken; null: none.")
+    ]
+    failing_since: Annotated[
+        Timestamp | None,
+        Meta(description="The alarm: since when they can't be stored; null while they can."),
+    ]
+
+
 class ClusterBody(_Body, frozen=True, kw_only=True):
     """The cluster, as the answering node sees it."""
 
     cluster_id: str
+    name: Annotated[str, Meta(description="What the operator calls the cluster.")]
     node: Annotated[str, Meta(description="Name of the node that answers.")]
     role: Literal["leader", "follower", "candidate"]
     term: int
@@ -205,6 +223,7 @@ class ClusterBody(_Body, frozen=True, kw_only=True):
     ]
     uptime: Annotated[float, Meta(ge=0, description="Seconds since this node started.")]
     version: str
+    snapshots: SnapshotHealthBody
     members: tuple[MemberBody, ...]
 
 

@@ -1,6 +1,7 @@
 """Points and lengths of time as the contract writes them."""
 
 import time
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +21,11 @@ def timestamp(wall_ms: int) -> str:
 
     """
     return _timestamp_of_second(min(max(wall_ms // 1_000, 0), _YEAR_10000_S - 1))
+
+
+def timestamp_of(moment: datetime) -> str:
+    """Write a moment, which must say its time zone, as :func:`timestamp` does."""
+    return timestamp(int(moment.timestamp() * 1_000))
 
 
 def seconds(length_ms: int) -> int | float:

@@ -1,16 +1,19 @@
 """What the service can't do is answered truthfully: nothing was done, or nobody knows."""
 
 import logging
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from gorilla.domain.outcomes import Full, Recovering
+from gorilla.service.cluster import ClusterService
+from gorilla.service.errors import StartingError
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import ProposalLimits
 from gorilla.service.ports import MemberProgress
-from gorilla.service.snapshots import StorageUnavailableError
+from gorilla.service.snapshots import MaybeStoredError, SnapshotHealth, StorageUnavailableError
 from gorilla.wire.problems import ProblemCode
 from tests.support.api import Snapshots, running_api
 from tests.support.api_caller import expect_bad_fields, expect_lock, expect_problem
@@ -151,6 +154,19 @@ async def test_what_nobody_foresaw_is_logged_and_not_told(
     assert after.status == 200
 
 
+async def test_at_level_debug_every_request_is_logged_by_its_route_and_never_with_its_token(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running_api() as api:
+        with caplog.at_level(logging.DEBUG, "gorilla.api"):
+            await api.ask("GET", f"{LOCK}/swordfish", headers={"X-Request-Id": "id-8"})
+
+    told = [record for record in caplog.records if getattr(record, "request_id", "") == "id-8"]
+    assert len(told) == 1
+    assert told[0].getMessage().startswith("GET /api/v1/locks/{resource}/{token}: 404 in ")
+    assert "swordfish" not in caplog.text
+
+
 # Readiness
 
 
@@ -223,6 +239,27 @@ async def test_the_cluster_shows_every_member_by_name() -> None:
     assert cluster["held"] == 1
 
 
+async def test_the_cluster_shows_since_when_snapshots_fail_and_not_why() -> None:
+    node = Node()
+    since = datetime(2025, 5, 4, 10, 11, 12, 900_000, tzinfo=UTC)
+    health = SnapshotHealth(configured=True, failing_since=since, last_error="db:5432 is down")
+    failing = ClusterService(
+        node.consensus, node.replica, node.clock, "1", snapshots=lambda: health
+    )
+    async with running_api(node, cluster=failing) as api:
+        alarmed = await api.ask("GET", "/api/v1/cluster")
+    async with running_api(node) as api:
+        without = await api.ask("GET", "/api/v1/cluster")
+
+    assert alarmed.json["snapshots"] == {
+        "configured": True,
+        "storedAt": None,
+        "failingSince": "2025-05-04T10:11:12",
+    }
+    assert b"db:5432" not in alarmed.content
+    assert without.json["snapshots"]["configured"] is False
+
+
 # Snapshots
 
 
@@ -247,6 +284,15 @@ async def test_snapshots_are_taken_and_listed() -> None:
     expect_bad_fields(bad, "limit")
 
 
+async def test_a_node_that_belongs_to_no_cluster_yet_takes_no_snapshot() -> None:
+    snapshots = Snapshots()
+    snapshots.failure = StartingError("this node belongs to no cluster yet")
+    async with running_api(snapshots=snapshots) as api:
+        answered = await api.ask("POST", "/api/v1/snapshots")
+
+    expect_problem(answered, ProblemCode.STARTING)
+
+
 async def test_a_database_that_is_down_is_named_and_locks_go_on() -> None:
     snapshots = Snapshots()
     snapshots.failure = StorageUnavailableError("the database at db:5432 can't be reached")
@@ -258,6 +304,15 @@ async def test_a_database_that_is_down_is_named_and_locks_go_on() -> None:
     assert "db:5432" in expect_problem(answered, ProblemCode.ARCHIVE_UNAVAILABLE)["detail"]
     assert expect_lock(lock)
     assert ready.status == 200
+
+
+async def test_a_snapshot_whose_fate_is_unknown_is_not_called_undone() -> None:
+    snapshots = Snapshots()
+    snapshots.failure = MaybeStoredError("database db:5432/x does not answer in time")
+    async with running_api(snapshots=snapshots) as api:
+        answered = await api.ask("POST", "/api/v1/snapshots")
+
+    expect_problem(answered, ProblemCode.OUTCOME_UNKNOWN)
 
 
 # Metrics

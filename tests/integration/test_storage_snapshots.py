@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -13,9 +14,11 @@ from gorilla.domain.limits import FENCING_EPOCH, FENCING_TOKEN_MAX
 from gorilla.service.packing import PIECE_BYTES_MAX
 from gorilla.service.snapshots import (
     ArchiveError,
+    MaybeStoredError,
     SnapshotCorruptError,
     SnapshotMeta,
     SnapshotNotFoundError,
+    StorageUnavailableError,
     StoredSnapshot,
 )
 from gorilla.storage.snapshots import PostgresSnapshots
@@ -45,6 +48,26 @@ def meta(pieces: Sequence[bytes] = (b"bytes",), **fields: object) -> SnapshotMet
 
 async def stored(archive: PostgresSnapshots, **fields: object) -> StoredSnapshot:
     return await archive.store(meta(**fields), [b"bytes"])
+
+
+class LosesTheAnswer(PostgresSnapshots):
+    """Its connection breaks right after the commit."""
+
+    @asynccontextmanager
+    async def _transaction(self, timeout_s):
+        async with super()._transaction(timeout_s) as connection:
+            yield connection
+        raise StorageUnavailableError("the connection broke")
+
+
+async def test_a_snapshot_whose_commit_got_no_answer_may_have_been_stored(archive, database):
+    losing = LosesTheAnswer(database)
+
+    with pytest.raises(MaybeStoredError, match="the connection broke, after all was sent"):
+        await losing.store(meta(), [b"bytes"])
+    await losing.close()
+
+    assert len(await archive.list()) == 1
 
 
 async def test_a_snapshot_comes_back_as_it_was_stored(archive):

@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +117,9 @@ class Page:
         await asyncio.to_thread(path.write_bytes, base64.b64decode(shot["data"]))
 
 
-@contextlib.asynccontextmanager
-async def browser_page(directory: Path) -> AsyncIterator[Page]:
-    """Start the browser with a fresh profile in ``directory``; end it whatever happened."""
+@contextlib.contextmanager
+def _browser(directory: Path) -> Iterator[int]:
+    """Run the browser with a fresh profile; gives its debugging port."""
     program = next(found for name in PROGRAMS if (found := shutil.which(name)))
     profile = directory / "profile"
     with (directory / "browser.log").open("wb") as log:
@@ -130,13 +130,7 @@ async def browser_page(directory: Path) -> AsyncIterator[Page]:
             stderr=log,
         )
     try:
-        port = await _port(process, profile / "DevToolsActivePort")
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-                pages = [one for one in await answer.json() if one["type"] == "page"]
-            address = pages[0]["webSocketDebuggerUrl"]
-            async with session.ws_connect(address, max_msg_size=64 * 1024 * 1024) as socket:
-                yield Page(socket)
+        yield _port(process, profile / "DevToolsActivePort")
     finally:
         process.terminate()
         try:
@@ -146,11 +140,23 @@ async def browser_page(directory: Path) -> AsyncIterator[Page]:
             process.wait()
 
 
-async def _port(process: "subprocess.Popen[bytes]", file: Path) -> int:
+def _port(process: "subprocess.Popen[bytes]", file: Path) -> int:
     deadline_s = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline_s:
         assert process.poll() is None, "the browser ended"
         if file.exists() and (lines := file.read_text().split()):
             return int(lines[0])
-        await asyncio.sleep(POLL_S)
+        time.sleep(POLL_S)
     raise AssertionError("the browser did not start")
+
+
+@contextlib.asynccontextmanager
+async def browser_page(directory: Path) -> AsyncIterator[Page]:
+    """Start the browser, its files in ``directory``; end it whatever happened."""
+    with _browser(directory) as port:
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+                pages = [one for one in await answer.json() if one["type"] == "page"]
+            address = pages[0]["webSocketDebuggerUrl"]
+            async with session.ws_connect(address, max_msg_size=64 * 1024 * 1024) as socket:
+                yield Page(socket)

@@ -44,16 +44,19 @@ class Post:
 
 
 class Node:
+    segment_bytes = 1 << 26
+
     def __init__(self, name, members, clock, disk=None, settings=SETTINGS, seed=0):
         self.name, self.members, self.clock, self.settings = name, members, clock, settings
         self.disk = disk or SimDisk()
         self.seed = seed
         self.cluster_id = "cluster"
-        self.offloaded = []
+        self.holds_offloads = False
         self.start()
 
     def start(self):
         self.post = Post()
+        self.offloaded = []
         self.outcomes = {}
         self.refused = []
         self.replica = LockReplica(
@@ -64,7 +67,7 @@ class Node:
             node=self.name,
             retain_entries=4,
             retain_bytes=1 << 20,
-            segment_bytes=1 << 26,
+            segment_bytes=self.segment_bytes,
         )
         self.store = SnapshotStore(self.disk)
         self.engine = Engine(
@@ -83,6 +86,19 @@ class Node:
         self.engine.turn()
 
     def offload(self, work, done):
+        if self.holds_offloads:
+            self.offloaded.append((work, done))
+        else:
+            self.run_offload(work, done)
+
+    def release_offloads(self):
+        """Let the worker thread do what it was given."""
+        self.holds_offloads = False
+        held, self.offloaded = self.offloaded, []
+        for work, done in held:
+            self.run_offload(work, done)
+
+    def run_offload(self, work, done):
         try:
             work()
         except Exception as error:
@@ -100,6 +116,14 @@ class Node:
     @property
     def role(self):
         return self.engine.view().role
+
+    @property
+    def applied(self):
+        return self.engine.view().applied_index
+
+    def sent(self, *kinds):
+        """What waits to be delivered, of these types."""
+        return [message for _, message in self.post.sent if message["type"] in kinds]
 
 
 def batch(name, number, lock="lock", holder="holder", ttl_ms=600_000, *, opens=True):
@@ -138,6 +162,21 @@ class Cluster:
     def isolate(self, name):
         others = [n for n in self.nodes if n != name]
         self.cut |= {(name, o) for o in others} | {(o, name) for o in others}
+
+    def relink(self, one, two):
+        """Break the connection between two nodes, with all that is under way, and make it anew."""
+        for name, other in ((one, two), (two, one)):
+            node = self.nodes[name]
+            node.post.sent = [(to, m) for to, m in node.post.sent if to != other]
+            node.engine.disconnected(other)
+        self.nodes[one].engine.connected(two)
+        self.nodes[two].engine.connected(one)
+
+    def remove(self, name):
+        """Let a node die; all others notice."""
+        del self.nodes[name]
+        for node in self.nodes.values():
+            node.engine.disconnected(name)
 
     def deliver(self):
         moved = False
@@ -180,6 +219,62 @@ class Cluster:
         leader = self.leader()
         return [n for n in self.nodes.values() if n is not leader]
 
+    def fill(self, node, numbers):
+        """Take a lock for each number, one entry each."""
+        for number in numbers:
+            assert self.acquire(node, number, lock=f"l{number}")
+            self.run(0.06)
+
+    def digests(self):
+        return {node.replica.table.digest() for node in self.nodes.values()}
+
     def acquire(self, node, number, **what):
         """Offer an acquire at ``node``; returns whether it was taken."""
         return node.engine.offer(number, batch(node.name, number, **what))
+
+
+def lagging_follower(entries=30, **options):
+    """A cluster whose leader's log no longer has what one follower, cut off, needs next."""
+    cluster = Cluster(settings=EngineSettings(compact_entries=7), **options)
+    leader = cluster.elect()
+    away = cluster.followers()[0]
+    cluster.isolate(away.name)
+    cluster.fill(leader, range(1, entries))
+    assert leader.journal.first_index > away.journal.last_index
+    return cluster, leader, away
+
+
+def newcomer(name="d"):
+    return Member(id=name, name=name, peer=f"{name}:1", http=f"{name}:2")
+
+
+def acknowledgement(node, index, **changes):
+    """Make what a follower would say to leader ``node`` when its log reaches ``index``."""
+    return {
+        "type": "next_node_idx",
+        "next_node_idx": index + 1,
+        "success": True,
+        "reset": False,
+        "term": node.engine.view().term,
+        "echo": 1,
+    } | changes
+
+
+def snapshot_piece(index, term, data=b"x", **changes):
+    """Make a message of a snapshot transfer."""
+    whole = {"total": len(data), "offset": 0, "data": data}
+    return {"type": "install", "term": term, "index": index} | whole | changes
+
+
+def append_message(leader, entries=(), **changes):
+    """Make an append that ``leader`` might send at the end of its log."""
+    return {
+        "type": "append_entries",
+        "term": leader.engine.view().term,
+        "commit_index": 1,
+        "entries": list(entries),
+        "prevLogIdx": leader.journal.last_index,
+        "prevLogTerm": leader.journal.last_term,
+        "seq": 1_000,
+        "chain": [1, None],
+    } | changes

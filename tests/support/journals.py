@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gorilla.consensus.disk import DirectoryDisk
 from gorilla.consensus.journal import Entry, Journal
+from gorilla.consensus.journal.records import FRAME, HEADER_MAGIC, decode_frame
 from gorilla.consensus.journal.segments import segment_name
 from gorilla.consensus.ports import Disk
 from tests.support.simdisk import SimDisk
@@ -86,3 +87,38 @@ def directory_with(path: Path, files: dict[str, bytes]) -> DirectoryDisk:
 
 
 FIRST = segment_name(1)
+
+SMALL = 250
+"""A segment of so many bytes takes four frames of one entry."""
+
+
+def frame_starts(data: bytes) -> list[int]:
+    """Where the frames of a segment start, and where the last one ends."""
+    starts = [decode_frame(HEADER_MAGIC, data, 0).end]
+    while starts[-1] < len(data):
+        length = FRAME.unpack_from(data, starts[-1])[2]
+        starts.append(starts[-1] + FRAME.size + length)
+    return starts
+
+
+def one_segment(*frames: int) -> bytes:
+    disk = SimDisk()
+    journal = open_journal(disk)
+    index = 0
+    for count in frames:
+        add(journal, *range(index + 1, index + count + 1))
+        journal.sync()
+        index += count
+    return disk.read(FIRST)
+
+
+def many_segments(entries: int = 17) -> dict[str, bytes]:
+    disk = SimDisk()
+    synced(open_journal(disk, segment_bytes=SMALL), *range(1, entries + 1))
+    return files_of(disk)
+
+
+def flipped(data: bytes, offset: int, bit: int = 0) -> bytes:
+    copy = bytearray(data)
+    copy[offset] ^= 1 << bit
+    return bytes(copy)

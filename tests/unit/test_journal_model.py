@@ -1,8 +1,9 @@
 """The journal against a list, with crashes at every moment: nothing synced is lost or made up.
 
-Planted faults that this test found when it was written: no sync in ``sync``; the hint of the commit
-index not clamped; segments removed before the forgetting is durable; a rotation that uses the new
-segment before the directory is synced; a torn frame left in place; no sync at open.
+Planted faults that it finds: no sync of a frame; a new segment used before its header or the
+directory is synced; an old one closed before that; a torn frame left in place; a commit index kept
+beyond the log; ``durable_index`` not following what is dropped. Those that need a rarer moment are
+found in test_journal_recovery.py, which tries every moment.
 """
 
 import contextlib

@@ -1,9 +1,11 @@
 """What a node says of itself."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from gorilla.domain.outcomes import Granted
-from gorilla.service.cluster import Readiness
+from gorilla.service.cluster import ClusterService, Readiness
+from gorilla.service.snapshots import SnapshotHealth
 from tests.support.service import Node, member, on_virtual_time
 
 
@@ -85,3 +87,14 @@ async def test_the_status_tells_what_the_state_holds():
     assert 2.99 < status.uptime_s < 3.1
     assert status.now_ms == node.replica.now_ms()
     assert status.consensus == node.consensus.view()
+
+
+@on_virtual_time
+async def test_the_status_has_the_cluster_s_name_and_the_alarm_of_its_snapshots():
+    node = Node()
+    health = SnapshotHealth(configured=True, failing_since=datetime(2025, 5, 4, tzinfo=UTC))
+    cluster = ClusterService(
+        node.consensus, node.replica, node.clock, "1.2.3", name="night", snapshots=lambda: health
+    )
+
+    assert (cluster.view().name, cluster.view().snapshots) == ("night", health)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gorilla.service.errors import StartingError
 from gorilla.service.packing import unpack
 from gorilla.service.snapshots import (
     ArchiveNotConfiguredError,
@@ -104,6 +105,15 @@ async def test_a_node_without_a_cluster_asks_nothing(keeper, archive, node):
 
     assert keeper.health().failing_since is None
     assert archive.kept == []
+
+
+async def test_a_node_without_a_cluster_stores_nothing_on_demand_either(keeper, archive, node):
+    node.cluster = ""
+
+    with pytest.raises(StartingError):
+        await keeper.take()
+
+    assert archive.kept == [], "its empty state would be the newest that a restore finds"
 
 
 async def test_old_snapshots_are_pruned_after_each_store(keeper, archive):

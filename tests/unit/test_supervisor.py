@@ -30,6 +30,11 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(f"{sys.argv[1]} is up", flush=True)
 sys.stdin.read()
 """
+LOADING = """
+import sys
+print(f"{sys.argv[1]} is loading", flush=True)
+sys.stdin.read()
+"""
 FAILS = """
 import sys
 print("no disk", file=sys.stderr)
@@ -106,6 +111,16 @@ async def test_a_signal_stops_every_node_in_order(number):
     assert "n1      | n1 stops in order" in lines.getvalue()
     assert "n2      | n2 stops in order" in lines.getvalue()
     assert lines.getvalue().endswith("gorilla | stopped\n")
+
+
+async def test_a_node_that_is_stopped_while_it_still_loads_has_not_failed():
+    task, lines = supervise(two_members(), {"n1": LOADING})
+    await lines.until("n1 is loading", "n2 is up")
+
+    send()
+
+    assert await finished(task) == Exit.DONE
+    assert "n1 was ended" not in lines.getvalue()
 
 
 async def test_a_node_that_ends_is_told_of_and_the_others_go_on():

@@ -251,12 +251,10 @@ def _replay_frame(target: Log, name: str, offset: int, records: list[Record]) ->
 
 
 def _remove(disk: Disk, names: list[str], result: Recovered) -> None:
-    if not names:
-        return
+    """Remove files; durable once the directory is synced, which opening does next."""
     for name in names:
         log.warning("removing %s: unfinished, or its entries are in a snapshot", name)
         disk.remove(name)
-    disk.sync_directory()
     result.report = result.report._replace(removed=tuple(names))
 
 

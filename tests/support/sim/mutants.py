@@ -27,7 +27,7 @@ from gorilla.consensus.snapshots import SnapshotWriter
 from gorilla.domain import lease_clock, limits, table
 from gorilla.domain.commands import Batch
 from gorilla.domain.lock_records import LockRecord
-from gorilla.domain.outcomes import Lease, Outcome
+from gorilla.domain.outcomes import Outcome
 from gorilla.domain.table import LockTable
 from gorilla.service import proposals
 from gorilla.service.errors import NoLeaderError
@@ -238,26 +238,6 @@ def _early_expiry() -> AbstractContextManager[None]:
     )
 
 
-def _renewal_keeps_the_old_end() -> AbstractContextManager[None]:
-    """Answer a renewal, and forget to move the deadline."""
-
-    def extend(self: Any, old: Lease, secret: str, ttl_ms: int, *, restored: bool) -> Lease:
-        lease: Lease = original(self, old, secret, ttl_ms, restored=restored)
-        self._expiry.remove(lease)
-        self._expiry.add(old)
-        return lease
-
-    def end(self: Any, lease: Lease) -> None:
-        original_end(self, self.get(lease.lock).holders[0])
-
-    original = LockTable._extend
-    original_end = table.LockRecords.end
-    return _both(
-        replaced(LockTable, _extend=extend),
-        replaced(table.LockRecords, end=end),
-    )
-
-
 def _any_token_works() -> AbstractContextManager[None]:
     """Take every token of a lock for its holder's."""
     return replaced(LockRecord, lease_with=lambda self, _secret: self.holders[0])
@@ -308,8 +288,13 @@ MUTANTS: dict[str, Mutant] = {
         Mutant("ack-more-than-proved", _ack_more_than_proved, ("backlog",), 100),
         Mutant("commit-more-than-proved", _commit_more_than_proved, ("backlog",), 100),
         Mutant("commit-on-snapshot-message", _commit_on_snapshot_message, ("snapshots",)),
-        Mutant("vote-forgotten", _vote_forgotten, ("crash", "power"), 200),
-        Mutant("vote-forgotten-at-rotation", _vote_forgotten_at_rotation, ("crash", "power"), 200),
+        Mutant("vote-forgotten", _vote_forgotten, ("elections", "elections5"), 100),
+        Mutant(
+            "vote-forgotten-at-rotation",
+            _vote_forgotten_at_rotation,
+            ("elections", "elections5"),
+            100,
+        ),
         Mutant("commit-index-beyond-proof", _commit_index_beyond_proof, ("crash", "everything")),
         Mutant("journal-cleared-at-start", _journal_cleared_at_start, ("power", "snapshots")),
         Mutant("snapshot-not-synced", _snapshot_not_synced, ("power",)),
@@ -319,7 +304,6 @@ MUTANTS: dict[str, Mutant] = {
         Mutant("fencing-lost-at-snapshot", _fencing_lost_at_snapshot, ("snapshots",)),
         Mutant("expiry-by-wall-clock", _expiry_by_wall_clock, ("drift", "everything")),
         Mutant("early-expiry", _early_expiry, ("calm",)),
-        Mutant("renewal-keeps-the-old-end", _renewal_keeps_the_old_end, ("calm",)),
         Mutant("any-token-works", _any_token_works, ("calm",)),
         Mutant("time-jumps-at-election", _time_from_zero, ("crash", "partition")),
         Mutant("unknown-told-as-undone", _unknown_told_as_undone, ("crash", "partition")),

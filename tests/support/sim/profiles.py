@@ -30,9 +30,11 @@ class Profile:
     """Share of peer messages that are much slower than the rest."""
     slow_s: float = 0.6
     append_bytes: int = 2_500
-    """Size of one append between peers: a backlog takes several. An entry has half of it at most."""
+    """Size of one append between peers; an entry is at most half as large."""
     patience_s: tuple[float, float] = (0.6, 2.5)
     """How long a client waits for an answer before it gives up on it, shortest and longest."""
+    is_searched: bool = True
+    """Whether an order of all answers is searched; not where most requests are given up."""
     restart_s: float = 0.8
     """Average time until a process that died is started again."""
     compact_after: int = 100_000
@@ -78,6 +80,7 @@ _BASE = (
         resources=6,
         think_s=0.03,
         patience_s=(0.05, 0.3),
+        is_searched=False,
         slow=0.04,
         slow_s=1.5,
         append_bytes=800,
@@ -87,6 +90,7 @@ _BASE = (
         faults={"crash_leader": 3, "kill_at_disk": 4, "crash": 2, "isolate_leader": 1, "reset": 2},
         fault_gap_s=0.35,
         restart_s=0.08,
+        rotate_bytes=150,
     ),
     Profile(
         name="reads",  # leaders that don't know yet that they are none
