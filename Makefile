@@ -67,12 +67,14 @@ test-kill-all: deps ## Kill all nodes while they are written to, many times: mak
 	GORILLA_TEST_ROUNDS=$(or $(ROUNDS),50) $(PYTEST) -s tests/e2e/test_kill_all.py
 
 .PHONY: sim
-sim: deps ## One simulated run, told in full: make sim SEED=7
-	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seed $(or $(SEED),1) --verbose
+sim: deps ## One simulated run, told in full: make sim PROFILE=crash SEED=7
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim --profile $(or $(PROFILE),everything) \
+		--seed $(or $(SEED),1) --trace
 
 .PHONY: sim-long
-sim-long: deps ## Thousands of simulated runs: make sim-long SEEDS=5000
-	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),2000)
+sim-long: deps ## Many simulated runs of every profile: make sim-long SEEDS=500
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim --profile $(or $(PROFILE),all) \
+		--seed $(or $(SEED),1) --count $(or $(SEEDS),100) --jobs $$(nproc)
 
 .PHONY: bench
 bench: deps ## Acquires a second and latency of three durable nodes on this machine

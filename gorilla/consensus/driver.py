@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from gorilla.consensus.engine import Engine
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message
@@ -26,6 +28,7 @@ class Driver:
         *,
         on_change: Callable[[], None],
         on_failure: Callable[[BaseException], None],
+        heard_s: Callable[[str], float | None] | None = None,
     ) -> None:
         """Drive ``engine``.
 
@@ -33,12 +36,15 @@ class Driver:
             engine: Built, with nothing sent yet.
             on_change: Called after a turn in which the leader, the term or a link changed.
             on_failure: Called once when the engine can't go on; the process must end.
+            heard_s: Tells how long ago a peer was heard, pings included (seconds); by default
+                only messages count.
 
         """
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
         self._on_failure = on_failure
+        self._heard_s = heard_s
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._has_changed = False
@@ -98,7 +104,8 @@ class Driver:
         term, leader_id = seen
         leader = self.view().leader
         if leader is None:
-            log.info("no leader with a majority is known (term %d)", term)
+            if self._seen[1] is not None:
+                log.warning("no leader with a majority is known (term %d)", term)
         elif leader_id == self._engine.me.id:
             log.info("leads term %d", term)
         else:
@@ -131,7 +138,7 @@ class Driver:
             self._leaving = changed
             self.wake()
             await asyncio.wait((changed,), timeout=min(left, LEAVE_RETRY_S))
-        log.info("%s does not lead", me)
+        log.debug("%s does not lead", me)
 
     # -- offload
 
@@ -178,8 +185,17 @@ class Driver:
     def view(self) -> ConsensusView:
         """Look at the node as it was after the last turn."""
         if self._view is None:
-            self._view = self._engine.view()
+            self._view = self._with_pings(self._engine.view())
         return self._view
+
+    def _with_pings(self, view: ConsensusView) -> ConsensusView:
+        heard_s = self._heard_s
+        if heard_s is None:
+            return view
+        progress = tuple(
+            msgspec.structs.replace(one, heard_s=heard_s(one.member.id)) for one in view.progress
+        )
+        return msgspec.structs.replace(view, progress=progress)
 
     def offer(self, offer: int, batch: bytes) -> bool:
         """Hand one encoded batch to the leader."""

@@ -102,7 +102,8 @@ class PendingReads:
 
     def add(self, done: Done, deadline: float) -> None:
         """Ask for a read point until ``deadline`` (this node's monotonic clock, seconds)."""
-        count = len(self._unsent) + len(self._confirmed)
+        sent = sum(len(requests) for _, requests in self._sent.values())
+        count = len(self._unsent) + sent + len(self._confirmed)
         if count >= WAITING_MAX:
             done(None)
         else:

@@ -212,7 +212,12 @@ class NodeProcess:
             offload=lambda work, done: drivers[0].offload(work, done),  # noqa: PLW0108  not there yet
         )
         engine.on_role = gauges.count_candidacy
-        driver = Driver(engine, on_change=services.proposals.poke, on_failure=_fail_stop)
+        driver = Driver(
+            engine,
+            on_change=services.proposals.poke,
+            on_failure=_fail_stop,
+            heard_s=network.heard_s,
+        )
         drivers.append(driver)
         gauges.watch_journal(journal)
         network.attach(driver)

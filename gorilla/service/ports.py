@@ -59,7 +59,7 @@ class Replica(Protocol):
         ...
 
     def next_pulse_in_s(self) -> float | None:
-        """Return seconds until the next expiry is due, None when nothing expires."""
+        """Return seconds until an entry is due for time alone, None when nothing expires."""
         ...
 
     def now_ms(self) -> int:

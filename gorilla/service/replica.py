@@ -18,6 +18,13 @@ _log = logging.getLogger(__name__)
 CHAINS_KEPT: Final = 4_096
 """Entries whose running digest is remembered, to be compared with other nodes'."""
 
+TIME_MARK_MS: Final = 2_000
+"""While a lock is held, cluster time is written at least this often (milliseconds of it).
+
+The next leader counts on from the last entry, so a lease ends later by so much at most for each
+change of leader, and the time without one. With no lock held nothing is written.
+"""
+
 WATCHERS_MAX: Final = 16
 
 Watcher = Callable[[int, Sequence[Event]], None]
@@ -92,7 +99,8 @@ class LockReplica:
         """
         stamp = Stamp(self._term, self._running.now_ms(), self._clock.wall_ms())
         accepted = [batch for batch in batches if self._accepts(batch)]
-        if not accepted and not self._is_pulse_missing(stamp.now_ms):
+        due_ms = self._next_due_ms()
+        if not accepted and (due_ms is None or due_ms > stamp.now_ms):
             return None
         self._composed_ms = stamp.now_ms
         return codec.join_entry(stamp, accepted)
@@ -107,23 +115,19 @@ class LockReplica:
         return self.is_leading and expiry_ms is not None and expiry_ms <= self._running.now_ms()
 
     def next_pulse_in_s(self) -> float | None:
-        """Return seconds until an entry must be composed for an expiry, 0 when it is due.
+        """Return seconds until an entry must be composed for time alone, 0 when it is due.
 
-        None when this node does not lead, nothing expires, or that entry is in flight.
+        None when this node does not lead, nothing expires, or the next expiry's is in flight.
         """
-        if not self.is_leading:
-            return None
-        expiry_ms = self.table.next_expiry_ms()
-        if expiry_ms is None or self._is_covered(expiry_ms):
-            return None
-        return max(0, expiry_ms - self._running.now_ms()) / 1_000
+        due_ms = self._next_due_ms() if self.is_leading else None
+        return None if due_ms is None else max(0, due_ms - self._running.now_ms()) / 1_000
 
-    def _is_pulse_missing(self, now_ms: int) -> bool:
-        expiry_ms = self.table.next_expiry_ms()
-        return expiry_ms is not None and expiry_ms <= now_ms and not self._is_covered(expiry_ms)
-
-    def _is_covered(self, expiry_ms: int) -> bool:
-        return self._composed_ms is not None and self._composed_ms >= expiry_ms
+    def _next_due_ms(self) -> int | None:
+        """Return the cluster time at which an entry must be composed: an expiry, or a mark."""
+        expiry_ms, composed_ms = self.table.next_expiry_ms(), self._composed_ms or 0
+        if expiry_ms is None or expiry_ms <= composed_ms:
+            return None
+        return min(expiry_ms, max(self.table.now_ms, composed_ms) + TIME_MARK_MS)
 
     def _accepts(self, data: bytes) -> bool:
         try:

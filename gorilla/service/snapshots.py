@@ -71,7 +71,7 @@ class SnapshotMeta(msgspec.Struct, frozen=True, kw_only=True):
     lock_count: int
     fencing_counter: int
     chain: str
-    """Digest that moves with everything applied: equal means that nothing changed."""
+    """Moves with every change of a lock, not with time alone: equal means that none changed."""
     format_version: int
     digest: str
     """SHA-256 of the packed bytes, hexadecimal."""
@@ -171,7 +171,7 @@ class SnapshotSource(Protocol):
         ...
 
     def chain(self) -> str:
-        """Return the digest of everything applied so far, as :class:`Captured` has it."""
+        """Return what moves with every change of a lock, as :class:`Captured` has it."""
         ...
 
     def leads(self) -> bool:

@@ -65,6 +65,15 @@ def test_make_alone_lists_every_command_with_what_it_does(tree):
         assert re.search(rf"(?m)^  make {re.escape(target)} +\S", listed), target
 
 
+def test_every_module_that_a_command_runs_is_there():
+    modules = re.findall(r"python -m (\S+)", (ROOT / "Makefile").read_text())
+
+    assert len(modules) >= 5
+    for module in modules:
+        path = ROOT.joinpath(*module.split("."))
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
 def test_deps_does_nothing_when_the_environment_is_there(tree):
     again = make(tree, "deps")
 

@@ -226,6 +226,16 @@ def test_a_renewal_keeps_its_holder_certain():
     assert objections(overlap.check, told.history)
 
 
+def test_an_owner_with_an_unanswered_release_of_its_token_is_not_certain():
+    for token, is_certain in (("t1", False), ("t0", True)):
+        told = Told()
+        told.show("a", Kind.RELEASE, token, Result.UNKNOWN)
+        told.grant("a", 1, "t1", until=10.0)
+        told.grant("b", 2, "t2", until=20.0)
+
+        assert bool(objections(overlap.check, told.history)) is is_certain
+
+
 # Acknowledged
 
 

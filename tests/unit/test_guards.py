@@ -190,9 +190,11 @@ def test_a_reset_that_answers_an_append_from_before_the_last_one_is_ignored():  
 def test_a_follower_cannot_take_back_what_it_acknowledged_in_this_term():  # H16
     book = ledger()
     book.judge("b", ack(6), 9, sent=1)
-    assert not book.judge("b", ack(3, success=False, reset=True, echo=5), 9, sent=2)["reset"]
+    back = book.judge("b", ack(3, success=False, reset=True, echo=5), 9, sent=7)
+    assert (back["reset"], back["next_node_idx"]) == (True, 7)
     book.begin(4)
-    assert book.judge("b", ack(3, term=4, success=False, reset=True, echo=5), 9, sent=2)["reset"]
+    back = book.judge("b", ack(3, term=4, success=False, reset=True, echo=8), 9, sent=8)
+    assert (back["reset"], back["next_node_idx"]) == (True, 4)
 
 
 def test_a_member_votes_once_in_a_term():  # H49
@@ -201,6 +203,8 @@ def test_a_member_votes_once_in_a_term():  # H49
     assert not box.take("b", 3)
     assert box.take("c", 3)
     assert box.take("b", 4)
+    assert not box.take("c", 3)
+    assert not box.take("b", 4)
 
 
 @given(st.integers(0, 9), st.integers(1, 9))

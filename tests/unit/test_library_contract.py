@@ -19,6 +19,7 @@ from gorilla.consensus.codec import (
     roster_change,
 )
 from gorilla.service.ports import Member
+from tests.support.engines import Cluster
 
 SOURCE = Path(library.__file__).read_text()
 
@@ -62,6 +63,26 @@ def test_there_is_exactly_one_replicated_method():  # H20
         if getattr(attribute, "replicated", False)
     }
     assert replicated == {"commit"}
+
+
+def test_the_library_is_set_to_do_nothing_by_itself():  # H22, H29, H38, H45
+    cluster = Cluster(1)
+    node = cluster.nodes["a"]
+    core, conf = node.engine._core, node.engine._core.conf
+    assert conf.autoTick is False
+    assert core._SyncObj__thread is None
+    assert conf.commandsWaitLeader is False
+    assert conf.useFork is False
+    assert conf.fullDumpFile is None
+    assert core._SyncObj__raftLog is node.journal
+    assert core._SyncObj__serializer is node.engine._compactor
+
+
+@pytest.mark.parametrize("name", ["batteries", "setCodeVersion", "TCPTransport", "ver="])
+def test_what_is_unsafe_in_the_library_is_used_nowhere(name):  # H19, H20, H25, H31
+    rooms = Path(library.__file__).parents[1]
+    users = [path for path in rooms.rglob("*.py") if name in path.read_text()]
+    assert users == []
 
 
 def test_overridden_methods_keep_the_signatures_of_the_library():

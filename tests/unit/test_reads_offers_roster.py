@@ -2,7 +2,7 @@
 
 from gorilla.consensus.codec import LogCodec, MemberNode
 from gorilla.consensus.offers import ENTRY_BATCH_BYTES, QUEUE_BYTES_MAX, Offer, OfferQueue
-from gorilla.consensus.reads import RESEND_S, LeaderRounds, PendingReads
+from gorilla.consensus.reads import RESEND_S, WAITING_MAX, LeaderRounds, PendingReads
 from gorilla.consensus.roster import (
     change_in_flight,
     decode_members,
@@ -96,6 +96,18 @@ def test_a_read_that_gets_no_answer_is_sent_again_and_given_up_at_its_deadline()
     reads.expire(2.0)
     assert points == [None]
     assert not reads.any
+
+
+def test_reads_that_wait_are_bounded_wherever_they_wait():
+    points, reads = [], PendingReads(5)
+    for _ in range(WAITING_MAX // 2):
+        reads.add(points.append, deadline=9.0)
+    reads.take(1.0)
+    for _ in range(WAITING_MAX // 2):
+        reads.add(points.append, deadline=9.0)
+    assert points == []
+    reads.add(points.append, deadline=9.0)
+    assert points == [None]
 
 
 def test_batches_leave_the_queue_in_order_and_within_the_size_of_an_entry():

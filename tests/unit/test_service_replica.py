@@ -8,7 +8,7 @@ from gorilla.domain.commands import Batch, Entry, Release, Stamp
 from gorilla.domain.events import Acquired, Event
 from gorilla.domain.lease_clock import deadline_ms
 from gorilla.domain.outcomes import Granted
-from gorilla.service.replica import CHAINS_KEPT
+from gorilla.service.replica import CHAINS_KEPT, TIME_MARK_MS
 from tests.support.replicas import OURS, Stand, acquire
 
 # Cluster time
@@ -102,6 +102,43 @@ def test_a_due_expiry_is_composed_once_and_stays_due_until_it_is_applied():
     stand.apply(pulse)
     assert not stand.replica.pulse_due()
     assert stand.replica.table.held == 0
+
+
+def test_while_a_lock_is_held_time_is_written_so_often_that_a_new_leader_hardly_lengthens_it():
+    stand = Stand()
+    stand.replica.lead(1)
+    stand.propose(acquire("db", ttl_ms=60_000))
+    written = 0
+    for _ in range(590):
+        stand.pass_ms(100)
+        mark = stand.compose()
+        if mark is not None:
+            written += 1
+            stand.apply(mark)
+
+    stand.replica.follow()
+    stand.replica.lead(2)
+
+    assert 59_000 - TIME_MARK_MS <= stand.replica.now_ms() <= 59_000
+    assert written == 59_000 // TIME_MARK_MS
+
+
+def test_a_mark_of_time_is_due_in_time_and_holds_up_no_read():
+    stand = Stand()
+    stand.replica.lead(1)
+    stand.propose(acquire("db", ttl_ms=60_000))
+    stand.pass_ms(TIME_MARK_MS - 500)
+    soon_s = stand.replica.next_pulse_in_s()
+    stand.pass_ms(500)
+
+    due_s, held_up = stand.replica.next_pulse_in_s(), stand.replica.pulse_due()
+    mark = stand.compose()
+
+    assert (soon_s, due_s, held_up) == (0.5, 0, False)
+    assert mark is not None
+    assert stand.compose() is None, "one is on its way"
+    stand.apply(mark)
+    assert stand.replica.next_pulse_in_s() == TIME_MARK_MS / 1_000
 
 
 def test_commands_on_their_way_make_a_pulse_needless():

@@ -1,9 +1,11 @@
 """No two owners are certain of one lock at once.
 
 An owner is certain from the answer until request time + timeout on its own clock, or until it asks
-for the release.
+for the release. It is not while an earlier release of the same token is without an answer: that one
+may still take effect.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -34,16 +36,24 @@ def certain_spans(history: History) -> Iterator[Certain]:
     for operation in history.operations:
         if operation.result not in {Result.GRANTED, Result.RENEWED}:
             continue
-        until = operation.certain_until
-        for release in releases:
-            if (
-                release.client == operation.client
-                and release.resource == operation.resource
-                and release.invoked_at >= operation.returned_at
-            ):
-                until = min(until, release.invoked_at)
-        if until > operation.returned_at:
+        own = [
+            release
+            for release in releases
+            if release.client == operation.client and release.resource == operation.resource
+        ]
+        given_up_at = [one.invoked_at for one in own if one.invoked_at >= operation.returned_at]
+        until = min(operation.certain_until, *given_up_at, math.inf)
+        if until > operation.returned_at and not _may_still_end(operation, own):
             yield Certain(operation.returned_at, until, operation)
+
+
+def _may_still_end(operation: Operation, releases: list[Operation]) -> bool:
+    return any(
+        release.token == operation.given_token
+        and release.invoked_at < operation.returned_at
+        and release.result is Result.UNKNOWN
+        for release in releases
+    )
 
 
 def _overlapping(spans: list[Certain]) -> Iterator[str]:
