@@ -144,22 +144,16 @@ class LockTable:
         record = self._records.get(lock)
         return None if record is None else record.lease_with(secret)
 
-    def leases(
-        self, prefix: str = "", holder: str | None = None, after: str = "", limit: int = 100
-    ) -> list[Lease]:
+    def leases(self, prefix: str = "", after: str = "", limit: int = 100) -> list[Lease]:
         """Return up to ``limit`` leases in order of lock names.
 
         Args:
             prefix: What the lock's name starts with.
-            holder: Whose; None is anybody's. Every lease of the prefix is looked at.
             after: Only locks whose name comes after this one (the last of the page before).
             limit: At most so many.
 
         """
-        found = self._records.leases(prefix, after)
-        if holder is not None:
-            found = (lease for lease in found if lease.holder == holder)
-        return list(islice(found, max(0, limit)))
+        return list(islice(self._records.leases(prefix, after), max(0, limit)))
 
     def largest_fencing_token(self, lock: str) -> int | None:
         """Return the largest number ever granted for ``lock``; None when it isn't remembered."""

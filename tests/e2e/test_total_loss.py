@@ -140,22 +140,18 @@ def test_two_restores_of_one_snapshot_give_no_number_twice(nodes):
     assert given == sorted(set(given))
 
 
-def test_a_restore_is_refused_while_there_is_data_and_on_any_but_the_first_member(nodes):
-    nodes.start()
-    asyncio.run(nodes.until_ready())
-    acquire(nodes.url("n1"), "kept")
-    snapshot_now(nodes)
+def test_a_restore_over_data_or_on_any_but_the_first_member_is_refused_and_touches_nothing(nodes):
+    journal = nodes.data("n1") / "journal-0000000000000001.log"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(b"of a member")
 
-    running = nodes.gorillad("restore", "--node", "n1", "--yes")
-    nodes.stop()
-    stopped = nodes.gorillad("restore", "--node", "n1", "--yes")
+    over_data = nodes.gorillad("restore", "--node", "n1", "--yes")
     elsewhere = nodes.gorillad("restore", "--node", "n2", "--yes")
 
-    assert (running.returncode, stopped.returncode, elsewhere.returncode) == (1, 1, 2)
-    assert "holds the data of a node" in running.stderr
-    assert "holds the data of a node" in stopped.stderr
-    assert "move every node's directory away" in stopped.stderr
+    assert (over_data.returncode, elsewhere.returncode) == (1, 2)
+    assert "holds the data of a node" in over_data.stderr
+    assert "move every node's directory away" in over_data.stderr
     assert "restore on n1, the first member listed" in elsewhere.stderr
-    nodes.start()
-    asyncio.run(nodes.until_ready())
-    assert nodes.ask("n2", f"{PATH}/kept")["held"] is True
+    assert [path.name for path in journal.parent.iterdir()] == [journal.name]
+    assert journal.read_bytes() == b"of a member"
+    assert not nodes.data("n2").exists()

@@ -79,6 +79,43 @@ def test_a_deposed_leader_that_does_not_know_it_confirms_no_read():  # H24
     assert seen == [None]
 
 
+def test_a_new_leader_confirms_no_read_before_it_has_committed_in_its_term():  # H24
+    cluster = Cluster()
+    leader = cluster.elect()
+    cluster.fill(leader, [1])
+    cluster.remove(leader.name)
+    cluster.filter = lambda _from, _to, message: message["type"] != "next_node_idx"
+    cluster.run(0.6)
+    new = cluster.leader()
+    follower = next(node for node in cluster.nodes.values() if node is not new)
+    new.post.sent.clear()
+    new.engine.received(follower.name, {"type": "read", "id": 77})
+    new.engine.turn()
+    assert new.sent("read_reply") == [{"type": "read_reply", "id": 77, "point": None}]
+    seen = read_on(cluster, new, "l1")
+    cluster.run(0.2)
+    assert seen == []
+
+
+def test_an_answer_to_an_earlier_process_confirms_no_read_of_this_one():  # H17, H24
+    cluster = Cluster()
+    leader = cluster.elect()
+    follower = cluster.followers()[0]
+    read_on(cluster, follower, "any")
+    follower.turn()
+    earlier = follower.sent("read")[0]["id"]
+    follower.seed += 1  # another process draws other numbers
+    cluster.restart(follower.name)
+    cluster.run(0.3)
+
+    seen = read_on(cluster, follower, "any")
+    follower.turn()
+    late = {"type": "read_reply", "id": earlier, "point": [1, 1]}
+    follower.engine.received(leader.name, late)
+    follower.turn()
+    assert seen == []
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_only_answers_to_appends_sent_after_the_question_confirm_a_read(when):  # H24
     cluster = Cluster()

@@ -38,10 +38,15 @@ class MachineDisk:
         self.is_faulty = True
         self.files.fail_at(operation, operations)
 
+    def be_fast(self) -> None:
+        """Be as fast as ever."""
+        self.slow_s = 0.0
+
     def mend(self) -> None:
-        """Be fast again, and let nobody die."""
+        """Be fast again, let nobody die and nothing fail."""
         self.slow_s = 0.0
         self._dies_in = None
+        self.files._faults.clear()
 
     def crash(self, *, is_power_loss: bool) -> None:
         """The process is gone; with a power loss so is what was not synced, or part of it."""

@@ -35,6 +35,7 @@ class Nemesis:
             "reset": self._reset,
             "slow_disk": self._slow_disk,
             "step_wall": self._step_wall,
+            "disk_error": self._disk_error,
         }
         unknown = self._weights.keys() - self._kinds.keys()
         assert not unknown, f"no such fault: {unknown}"
@@ -89,7 +90,7 @@ class Nemesis:
         )
 
     def _restart(self, node: "SimNode") -> None:
-        if not self._stopped and not node.is_up:
+        if not node.is_up:
             node.start()
 
     def _crash(self, node: "SimNode | None") -> bool:
@@ -168,7 +169,16 @@ class Nemesis:
         if node is None:
             return False
         node.machine.disk.slow_s = self._rng.uniform(0.01, 0.15)
-        self._world.scheduler.after(self._rng.uniform(0.5, 2.0), node.machine.disk.mend)
+        self._world.scheduler.after(self._rng.uniform(0.5, 2.0), node.machine.disk.be_fast)
+        return True
+
+    def _disk_error(self) -> bool:
+        """A write or sync fails: the process has to stop, and never to try it again."""
+        node = self._any_up()
+        if node is None:
+            return False
+        operation = self._rng.choice(["write", "sync"])
+        node.machine.disk.fail_after(operation, self._rng.randint(1, 6))
         return True
 
     def _step_wall(self) -> bool:

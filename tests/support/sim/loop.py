@@ -112,14 +112,14 @@ class NodeLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     @override
-    def create_task(  # type: ignore[override]  # eager_start and the like are not offered
+    def create_task(
         self,
         coro: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
         *,
         name: str | None = None,
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]  # generators, too
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
         return task
@@ -170,7 +170,7 @@ class NodeLoop(asyncio.AbstractEventLoop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # its process died
             coroutine = task.get_coro()
             try:
-                coroutine.close()  # type: ignore[union-attr]  # a coroutine, as created above
+                coroutine.close()
             except (RuntimeError, ValueError):
                 self._on_error("a coroutine outlived its process", None)
         self._tasks.clear()

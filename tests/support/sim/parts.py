@@ -3,7 +3,7 @@
 import contextvars
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 from typing_extensions import override
@@ -99,6 +99,8 @@ class _ObservedProposals(Proposals):
                 mark = command.new_secret.encode()
             case Release():
                 mark = msgspec.msgpack.encode(command)
+            case _:
+                assert_never(command)
         asking.get().mark = mark
         return await super().submit(command, deadline_s)
 

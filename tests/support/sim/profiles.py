@@ -50,7 +50,7 @@ class Profile:
 _PARTITIONS: Weights = {"partition": 3, "one_way": 2, "isolate_leader": 2, "reset": 2}
 _CRASHES: Weights = {"crash": 2, "crash_leader": 2, "crash_all": 0.3, "kill_at_disk": 3, "pause": 1}
 _POWER: Weights = {"power": 2, "power_all": 1, "power_at_disk": 3, "crash_leader": 1}
-_OTHERS: Weights = {"pause_leader": 1, "slow_disk": 1, "step_wall": 1}
+_OTHERS: Weights = {"pause_leader": 1, "slow_disk": 1, "step_wall": 1, "disk_error": 1}
 
 _SMALL = Profile(name="", compact_after=12, retain=4, rotate_bytes=1_200, chunk_bytes=512)
 
