@@ -5,16 +5,12 @@
 
 import logging
 import sys
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from typing_extensions import override
-
-REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
-"""The id of the request being served; stands in every line that is logged on its behalf."""
 
 LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -65,7 +61,7 @@ class _Lines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        request_id = getattr(record, "request_id", "") or REQUEST_ID.get()
+        request_id = getattr(record, "request_id", "")
         if request_id:
             fields["requestId"] = request_id
         if record.exc_info:

@@ -15,6 +15,9 @@ from gorilla.service.ports import ConsensusView, ReadPoint, Role
 
 log = logging.getLogger(__name__)
 
+READ_SLACK_S: Final = 0.1
+"""How much longer than its deadline a read waits for the engine to give it up (seconds)."""
+
 LEAVE_RETRY_S: Final = 0.05
 """How often a leader that leaves asks a follower to take over (seconds)."""
 
@@ -52,6 +55,7 @@ class Driver:
         self._view: ConsensusView | None = None
         self._is_stopped = False
         self._leaving: asyncio.Future[None] | None = None
+        self._offloaded: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
         """Run the first turn."""
@@ -128,17 +132,16 @@ class Driver:
     async def leave(self, deadline_s: float) -> None:
         """Hand leadership over, if it is here, until ``deadline_s`` (loop time, seconds)."""
         self._engine.leave()
-        me = self._engine.me.id
         while self.view().role is Role.LEADER and self.view().progress:
             left = deadline_s - self._loop.time()
             if left <= 0 or self._is_stopped:
                 log.warning("leadership could not be handed over in time")
+                self._engine.stay()
                 return
             changed = self._loop.create_future()
             self._leaving = changed
             self.wake()
             await asyncio.wait((changed,), timeout=min(left, LEAVE_RETRY_S))
-        log.debug("%s does not lead", me)
 
     # -- offload
 
@@ -147,7 +150,15 @@ class Driver:
     ) -> None:
         """Run ``work`` in a thread, then ``done`` on the loop: see ``consensus.ports.Offload``."""
         future = self._loop.run_in_executor(None, work)
+        self._offloaded.add(future)
+        future.add_done_callback(self._offloaded.discard)
         future.add_done_callback(lambda finished: self._guarded(lambda: done(finished.exception())))
+
+    async def finish(self, timeout_s: float) -> None:
+        """Run no more turns, and wait for what runs beside the loop: it still uses the disk."""
+        self.stop()
+        if self._offloaded:
+            await asyncio.wait(self._offloaded, timeout=timeout_s)
 
     # -- what the peer network calls
 
@@ -215,7 +226,9 @@ class Driver:
         left = deadline_s - self._loop.time()
         self._engine.read(done, self._engine.now() + left)
         self.wake()
-        point = await future
+        # The engine gives up in time as long as it turns; a node that stops turns no more.
+        await asyncio.wait((future,), timeout=max(0.0, left) + READ_SLACK_S)
+        point = future.result() if future.done() else None
         if point is None:
             raise NoLeaderError("no leader confirmed the read in time; nothing was changed")
         return point

@@ -244,6 +244,10 @@ class Engine:
         """Take no more offers, and hand leadership over: this node is going to stop."""
         self._leading.is_leaving = True
 
+    def stay(self) -> None:
+        """Take offers again: nobody took leadership over."""
+        self._leading.is_leaving = False
+
     # -- the turn
 
     def turn(self) -> bool:

@@ -54,8 +54,8 @@ class Gauges:
 
     def start(self) -> None:
         """Copy now and every second."""
-        self._copy()
         self._handle = asyncio.get_running_loop().call_later(PERIOD_S, self.start)
+        self._copy()
 
     def stop(self) -> None:
         """Copy no more."""

@@ -112,7 +112,9 @@ class NodeProcess:
         journal = self._open_journal(disk, identity)
         me = _member(self._member, identity.node_id)
         gate = ConsensusGate(me)
-        services = build_services(self._config, self._member.name, gate, self._clock, self._version)
+        services = build_services(
+            self._config, self._member.name, gate, self._clock, self._version, _fail_stop
+        )
         network = self._network(me, identity)
         server = await self._serve(services)
         gauges = Gauges(
@@ -132,7 +134,7 @@ class NodeProcess:
             gate.open(driver)
             gauges.start()
             await self._until_stopped(services, driver, server)
-            driver.stop()
+            await driver.finish(self._config.node.stop_deadline_s)
         finally:
             gauges.stop()
             # Nothing, where it was stopped in order.

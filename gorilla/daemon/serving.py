@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +19,35 @@ from gorilla.service.snapshots import SnapshotKeeper, StoredSnapshot
 
 if TYPE_CHECKING:
     from gorilla.storage.snapshots import PostgresSnapshots
+
+
+class FailStopLoop:
+    """The event loop as the proposals see it: an exception in a callback ends the node.
+
+    The loop itself would only log it, and go on with a node that answers nothing any more.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, fail: Callable[[BaseException], None]
+    ) -> None:
+        """Schedule on ``loop``; report to ``fail``."""
+        self._loop = loop
+        self._fail = fail
+        self.time = loop.time
+
+    def call_soon(self, callback: Callable[[], object], /) -> object:
+        """Call in the next turn."""
+        return self._loop.call_soon(self._run, callback)
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> asyncio.TimerHandle:
+        """Call when loop time has reached ``when`` (seconds)."""
+        return self._loop.call_at(when, self._run, callback)
+
+    def _run(self, callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception as error:
+            self._fail(error)
 
 
 class ArchiveOperations:
@@ -57,15 +86,20 @@ class Services(msgspec.Struct, frozen=True):
 
 
 def build_services(
-    config: ClusterConfig, node: str, consensus: Consensus, clock: Clock, version: str
+    config: ClusterConfig,
+    node: str,
+    consensus: Consensus,
+    clock: Clock,
+    version: str,
+    fail: Callable[[BaseException], None],
 ) -> Services:
-    """Build the use cases of ``node`` on ``consensus``."""
+    """Build the use cases of ``node`` on ``consensus``; ``fail`` ends a node that can't go on."""
     loop = asyncio.get_running_loop()
     origin = uuid.uuid4().hex
     limits = ProposalLimits(
         pending_max=config.locks.pending_max, leader_grace_s=config.locks.leader_grace_s
     )
-    proposals = Proposals(consensus, loop, origin, limits)
+    proposals = Proposals(consensus, FailStopLoop(loop, fail), origin, limits)
     replica = LockReplica(clock, proposals.resolve, proposals.refused, origin)
     settings = LockSettings(
         max_timeout_ms=round(config.locks.max_timeout_s * 1000),

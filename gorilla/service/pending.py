@@ -8,7 +8,13 @@ import msgspec
 from gorilla.domain import limits
 from gorilla.domain.commands import Command
 from gorilla.domain.outcomes import Outcome
-from gorilla.service.errors import GorillaError
+from gorilla.service.errors import (
+    GorillaError,
+    NoLeaderError,
+    NotServedError,
+    OverloadedError,
+)
+from gorilla.service.ports import ConsensusView
 
 Done = Callable[[Outcome | GorillaError], None]
 """Told once what became of a command: its outcome, or why there is none."""
@@ -111,3 +117,10 @@ def first_offer_of(origin: str) -> int:
     The leader may still answer an offer of the process that ran here before.
     """
     return int.from_bytes(blake2b(origin.encode(), digest_size=6).digest(), "big")
+
+
+def why_undone(view: ConsensusView) -> NotServedError:
+    """Return the failure of a command that no leader took in time; definite."""
+    if view.leader is None:
+        return NoLeaderError("no leader took the command in time; nothing was done")
+    return OverloadedError("the leader took no more commands in time; nothing was done")

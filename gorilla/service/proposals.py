@@ -34,7 +34,6 @@ from gorilla.domain.outcomes import Forgotten, Outcome
 from gorilla.service.errors import (
     DrainingError,
     GorillaError,
-    NoLeaderError,
     OutcomeUnknownError,
     OverloadedError,
 )
@@ -46,6 +45,7 @@ from gorilla.service.pending import (
     ProposalCounts,
     ProposalLimits,
     first_offer_of,
+    why_undone,
 )
 from gorilla.service.ports import Consensus
 from gorilla.service.time import Agenda, EventLoop
@@ -113,7 +113,7 @@ class Proposals:
 
         Raises:
             DrainingError: The node is stopping. Definite.
-            OverloadedError: Too many commands are waiting, or the deadline is over. Definite.
+            OverloadedError: Too many wait, here or at the leader, or it is too late. Definite.
             NoLeaderError: No leader took it in time. Definite.
             OutcomeUnknownError: It was handed over and no answer came in time. It may have been
                 applied, or be applied later; offering it again under another number is not safe.
@@ -368,7 +368,7 @@ class Proposals:
             pending.done(OutcomeUnknownError(self._loop.time() - pending.submitted_s))
         else:
             self.counts.undone += 1
-            pending.done(NoLeaderError("no leader took the command in time; nothing was done"))
+            pending.done(why_undone(self._consensus.view()))
 
     def _settle(self, pending: Pending) -> None:
         """Nobody waits for it any more: forget it; its number may be confirmed from now on."""

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from gorilla.api.metrics import RequestMetrics
-from gorilla.observability import REQUEST_ID, Metrics, reference_page, set_up_logging
+from gorilla.observability import Metrics, reference_page, set_up_logging
 
 log = logging.getLogger("gorilla.test")
 
@@ -38,13 +38,10 @@ def test_a_json_line_is_one_object_with_the_request_it_was_said_for():
     out = io.StringIO()
     set_up_logging("info", "json", "n1", out)
 
-    token = REQUEST_ID.set("r-1")
     try:
         int("no")
     except ValueError:
-        log.exception("failed")
-    finally:
-        REQUEST_ID.reset(token)
+        log.exception("failed", extra={"request_id": "r-1"})
 
     (line,) = out.getvalue().splitlines()
     fields = json.loads(line)

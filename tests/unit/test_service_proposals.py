@@ -9,6 +9,7 @@ from gorilla.domain.outcomes import Granted, Held, Outcome
 from gorilla.service.errors import (
     NoLeaderError,
     OutcomeUnknownError,
+    OverloadedError,
 )
 from gorilla.service.proposals import BATCH_BYTES_MAX
 from tests.support.service import Fate, Node, member, on_virtual_time, turns
@@ -293,7 +294,7 @@ async def _failure(node: Node, within_s: float = 5.0) -> tuple[type[BaseExceptio
     [
         pytest.param([], Fate.DROP, OutcomeUnknownError, 5.0, id="lost every time"),
         pytest.param([], Fate.DELAY, OutcomeUnknownError, 5.0, id="on its way"),
-        pytest.param([], Fate.REFUSE, NoLeaderError, 5.0, id="refused every time"),
+        pytest.param([], Fate.REFUSE, OverloadedError, 5.0, id="refused every time"),
         pytest.param([Fate.DROP], Fate.REFUSE, OutcomeUnknownError, 5.0, id="lost, then refused"),
         pytest.param([Fate.REFUSE], Fate.DROP, OutcomeUnknownError, 5.0, id="refused, then lost"),
         pytest.param([Fate.REFUSE] * 9, Fate.DELIVER, None, 0.5, id="refused, then taken"),

@@ -90,6 +90,8 @@ _BASE = (
         faults={"crash_leader": 3, "kill_at_disk": 4, "crash": 2, "isolate_leader": 1, "reset": 2},
         fault_gap_s=0.35,
         restart_s=0.08,
+        compact_after=6,
+        retain=1,
         rotate_bytes=150,
     ),
     Profile(
