@@ -119,7 +119,7 @@ def test_a_restarted_node_takes_nothing_for_committed_that_was_not():  # H8
 
 
 def test_the_log_is_shortened_only_after_the_snapshot_is_on_disk():  # H3, H21
-    cluster = Cluster(1, settings=EngineSettings(compact_entries=4))
+    cluster = Cluster(1, settings=EngineSettings(compact_entries=10))
     node = cluster.elect()
     node.holds_offloads = True
     cluster.fill(node, range(1, 20))

@@ -3,8 +3,9 @@
 Each switches one safeguard off, from here and never in the product, and says which profiles have
 to notice within how many seeds. A mutant that survives means that a checker or a fault is missing.
 
-Two are hunted by name only: what they switch off matters in a chain of events so rare that random
-runs have not met it yet. Until a profile provokes it, the unit tests of the guards stand for them.
+Three are hunted by name only: what they switch off matters in a chain of events so rare that random
+runs have not met it yet. Until a profile provokes it, unit tests of guards and journal stand for
+them.
 """
 
 import argparse
@@ -309,7 +310,7 @@ MUTANTS: dict[str, Mutant] = {
 }
 
 
-RARE = frozenset({"acks-of-any-term", "ack-more-than-proved"})
+RARE = frozenset({"acks-of-any-term", "ack-more-than-proved", "vote-forgotten-at-rotation"})
 
 
 def hunt(name: str, seeds: int | None = None) -> tuple[str, str | None]:
