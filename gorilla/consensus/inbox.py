@@ -160,7 +160,8 @@ class Inbox:
             self._to_library(peer, message)
 
     def _vote(self, peer: MemberNode, message: Message) -> None:
-        if peer.id in self._peers() and self._votes.take(peer.id, message["term"]):
+        is_for_now = message["term"] == self._core.raftCurrentTerm and peer.id in self._peers()
+        if is_for_now and self._votes.take(peer.id, message["term"]):
             self._to_library(peer, message)
 
     def _prevote(self, peer: MemberNode, message: Message) -> None:

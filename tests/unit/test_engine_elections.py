@@ -79,9 +79,15 @@ def test_a_vote_that_comes_twice_counts_once():  # H49
 
     vote = {"type": "response_vote", "term": candidate.engine.view().term}
     old = {"type": "response_vote", "term": candidate.engine.view().term - 1}
-    for message in (vote, old, vote, vote):
+    later = {"type": "response_vote", "term": candidate.engine.view().term + 9}
+    for message in (vote, old, later, vote, vote):
         candidate.engine.received(voter.name, message)
+    candidate.engine.received("stranger", vote)
     assert candidate.role is Role.CANDIDATE
+    candidate.engine.received(
+        next(n for n in "abcde" if n not in (candidate.name, voter.name)), vote
+    )
+    assert candidate.role is Role.LEADER
 
 
 def test_the_leader_hands_its_office_over_without_a_gap():

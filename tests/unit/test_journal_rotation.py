@@ -11,6 +11,7 @@ from tests.support.journals import (
     FIRST,
     SMALL,
     Killed,
+    add,
     disk_with,
     files_of,
     frame_starts,
@@ -218,3 +219,41 @@ def test_what_a_killed_process_wrote_is_durable_before_it_is_relied_on():
         seen = held(open_journal(disk, segment_bytes=SMALL))
         power_loss(disk, moment)
         assert held(open_journal(disk, segment_bytes=SMALL)) == seen, moment
+
+
+def test_a_log_replaced_up_to_the_same_commit_index_is_read_again():
+    disk = SimDisk()
+    journal = open_journal(disk, segment_bytes=SMALL)
+    synced(journal, 1, 2)
+    journal.setRaftCommitIndex(2)
+    journal.onOneSecondTimer()
+    journal.sync()
+    journal.clear()
+    add(journal, 1, 2)
+    journal.setRaftCommitIndex(2)
+    journal.sync()
+    synced(journal, *range(3, 12))
+    assert len(disk.names()) > 1
+
+    again = open_journal(disk_with(files_of(disk)), segment_bytes=SMALL, must_exist=True)
+
+    assert held(again) == [*range(1, 12)]
+    assert again.getRaftCommitIndex() == 2
+
+
+def test_a_commit_index_that_went_with_its_entries_is_written_again():
+    disk = SimDisk()
+    journal = open_journal(disk, segment_bytes=SMALL)
+    synced(journal, 1, 2, 3)
+    journal.setRaftCommitIndex(3)
+    journal.onOneSecondTimer()
+    journal.sync()
+    journal.deleteEntriesFrom(2)
+    add(journal, 3)
+    journal.setRaftCommitIndex(3)
+    journal.sync()
+    synced(journal, *range(4, 12))
+
+    again = open_journal(disk_with(files_of(disk)), segment_bytes=SMALL, must_exist=True)
+
+    assert again.getRaftCommitIndex() == 3

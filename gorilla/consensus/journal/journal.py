@@ -133,6 +133,8 @@ class Journal(LibraryJournal):
         self._log.reset()
         self._durable_index = 0
         self._record(Reset())
+        # Whoever replays the record forgets the commit index with the entries, as the log did.
+        self._commit_written = self._log.commit
 
     def deleteEntriesFrom(self, position: int) -> None:
         """Drop the entries from a position on, in favour of a leader's. The first one stays."""
@@ -144,6 +146,7 @@ class Journal(LibraryJournal):
         self._log.truncate(first)
         self._durable_index = min(self._durable_index, first - 1)
         self._record(Truncate(first))
+        self._commit_written = min(self._commit_written, first - 1)
 
     def deleteEntriesTo(self, position: int) -> None:
         """Drop the entries before a position, which a snapshot has, but for those to retain."""
