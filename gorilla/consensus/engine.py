@@ -80,7 +80,6 @@ class Engine:
         self._tell = self._outbox.put
         self._links = Links()
         self._reads = PendingReads(random.getrandbits(48))
-        self._first_offer = random.getrandbits(62)
         self._was_leader = False
         self._seen: tuple[int, str | None] = (-1, None)
         self._role_seen: tuple[Role, int] = (Role.FOLLOWER, -1)
@@ -171,7 +170,7 @@ class Engine:
             peers=lambda: self._voters.ids,
             tell=self._tell,
             to_library=self._to_library,
-            on_refused=lambda number: self._replica.refused(number - self._first_offer),
+            on_refused=self._replica.refused,
         )
 
     # -- inputs
@@ -213,9 +212,7 @@ class Engine:
         leader = self.known_leader(now)
         if leader is None or leader not in self._links:
             return False
-        # Numbers of a random range: no refusal of an earlier process's offer fits (H17).
-        number = self._first_offer + offer
-        self._tell(leader, {"type": "offer", "id": number, "batch": batch})
+        self._tell(leader, {"type": "offer", "id": offer, "batch": batch})
         return True
 
     def read(self, done: Done, deadline: float) -> None:

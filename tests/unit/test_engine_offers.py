@@ -32,28 +32,6 @@ def test_a_refusal_comes_back_to_the_offer_that_was_refused():
     assert follower.refused == [7]
 
 
-def test_a_refusal_of_an_earlier_process_is_not_taken_for_an_offer_of_this_one():  # H17
-    cluster = Cluster()
-    leader = cluster.elect()
-    follower = cluster.followers()[0]
-    leader.engine.leave()
-    cluster.acquire(follower, 1)
-    follower.turn()
-    cluster.deliver()
-    leader.turn()
-    late = leader.sent("refused")
-    assert len(late) == 1
-    leader.post.sent.clear()
-
-    follower.seed += 1  # another process draws other numbers
-    cluster.restart(follower.name)
-    cluster.run(0.3)
-    assert follower.engine.offer(1, batch(follower.name, 1))
-    follower.engine.received(leader.name, late[0])
-
-    assert 1 not in follower.refused
-
-
 def test_forwarding_of_the_library_is_neither_sent_nor_answered():  # H17, H28
     cluster = Cluster()
     leader = cluster.elect()

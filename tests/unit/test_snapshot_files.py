@@ -1,66 +1,25 @@
 """Local snapshot files: whole or not there, and never a wrong one taken for a right one."""
 
-import contextlib
 import random
 import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from gorilla.consensus.disk import DirectoryDisk
-from gorilla.consensus.ports import Disk
 from gorilla.consensus.snapshot_format import CHUNK_BYTES_MAX, Encoder, Reader
 from gorilla.consensus.snapshots import (
     CorruptSnapshotError,
-    Snapshot,
     SnapshotGoneError,
     SnapshotMeta,
     SnapshotStore,
     SnapshotTooLargeError,
     StaleSnapshotError,
 )
-from tests.support.journals import Killed, disk_with, files_of, kill_at
+from tests.support.journals import disk_with, files_of
 from tests.support.simdisk import SimDisk
-
-STATE = [b"one" * 50, b"", bytes(3000), random.Random(7).randbytes(500)]
-
-
-def meta_of(index: int, term: int = 3) -> SnapshotMeta:
-    return SnapshotMeta(
-        index=index,
-        term=term,
-        last=(b"last", index, term),
-        previous=(b"previous", index - 1, term - 1),
-        members=b"\x93members",
-        cluster_id="c0ffee",
-    )
-
-
-def name_of(index: int) -> str:
-    return f"snapshot-{index:016d}.snap"
-
-
-def write(disk: Disk, index: int, chunks: list[bytes] | None = None) -> Snapshot:
-    writer = SnapshotStore(disk).begin(meta_of(index))
-    for chunk in STATE if chunks is None else chunks:
-        writer.write(chunk)
-    writer.commit_file()
-    return writer.publish()
-
-
-def file_of(index: int) -> bytes:
-    disk = SimDisk()
-    write(disk, index)
-    return disk.read(name_of(index))
-
-
-def ship(data: bytes, store: SnapshotStore, piece: int = 100) -> Snapshot:
-    receiver = store.receive(len(data))
-    for offset in range(0, len(data), piece):
-        receiver.write(offset, data[offset : offset + piece])
-    receiver.verify()
-    return receiver.publish()
+from tests.support.snapshot_files import STATE, file_of, meta_of, name_of, ship, write
 
 
 @pytest.fixture(params=["directory", "simulated"])
@@ -338,78 +297,3 @@ def test_an_arrival_older_than_the_present_snapshot_is_refused():
         ship(file_of(4), SnapshotStore(disk))
 
     assert files_of(disk) == before
-
-
-# -- crashes
-
-
-def publish_second(disk: Disk) -> None:
-    write(disk, 9, [b"second"])
-
-
-def ship_second(disk: Disk) -> None:
-    ship(SECOND, SnapshotStore(disk))
-
-
-def _second() -> bytes:
-    disk = SimDisk()
-    publish_second(disk)
-    return disk.read(name_of(9))
-
-
-SECOND = _second()
-
-
-@pytest.mark.parametrize("work", [publish_second, ship_second])
-@pytest.mark.parametrize("power", [False, True], ids=["kill", "power loss"])
-def test_a_crash_at_any_moment_leaves_the_old_snapshot_or_the_new_one(work, power):
-    counting, seen = disk_with({name_of(4): file_of(4)}), []
-    counting.on_op = seen.append
-    work(counting)
-    first, outcomes = file_of(4), set()
-
-    for moment in range(len(seen)):
-        for seed in range(6 if power else 1):
-            disk = disk_with({name_of(4): first})
-            kill_at(disk, moment)
-            with contextlib.suppress(Killed):
-                work(disk)
-            disk.crash(random.Random(seed), power=power)
-            found = SnapshotStore(disk).latest()
-            assert found is not None
-            assert list(found.chunks()) == (STATE if found.meta.index == 4 else [b"second"])
-            assert disk.names() == [name_of(found.meta.index)]
-            outcomes.add(found.meta.index)
-
-    assert outcomes == {4, 9}
-
-
-def test_a_published_snapshot_survives_a_power_loss():
-    for seed in range(30):
-        disk = SimDisk()
-        write(disk, 4)
-        write(disk, 9)
-        disk.crash(random.Random(seed), power=True)
-        assert SnapshotStore(disk).latest().meta.index == 9
-
-
-@settings(max_examples=40)
-@given(st.sampled_from(["write", "sync", "sync_directory"]), st.integers(1, 8))
-def test_an_error_of_the_disk_is_raised_and_leaves_the_present_snapshot(operation, nth):
-    disk = disk_with({name_of(4): file_of(4)})
-    store = SnapshotStore(disk)
-    disk.fail_at(operation, nth)
-    writer = None
-
-    try:
-        writer = store.begin(meta_of(9))
-        for chunk in STATE:
-            writer.write(chunk)
-        writer.commit_file()
-        writer.publish()
-    except OSError:
-        if writer is not None:
-            writer.abort()
-    disk.crash(random.Random(nth), power=True)
-
-    assert SnapshotStore(disk).latest().meta.index in (4, 9)
