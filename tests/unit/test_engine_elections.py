@@ -23,6 +23,48 @@ def test_a_returning_node_does_not_depose_the_leader():  # H32
     assert away.engine.view().leader is not None
 
 
+def log_end(node):
+    return {"last_log_index": node.journal.last_index, "last_log_term": node.journal.last_term}
+
+
+def test_nobody_who_hears_the_leader_would_have_another():  # H32
+    cluster = Cluster()
+    leader = cluster.elect()
+    asker, other = cluster.followers()
+    term = leader.engine.view().term
+    question = {"type": "prevote", "round": 1, "term": term + 1, **log_end(asker)}
+    for node in (leader, other):
+        node.post.sent.clear()
+        node.engine.received(asker.name, question)
+        assert [m["granted"] for m in answers(node, "prevoted")] == [False]
+
+    cluster.isolate(other.name)
+    cluster.run(0.75)
+    other.engine.received(asker.name, question)
+    assert [m["granted"] for m in answers(other, "prevoted")] == [True]
+
+
+def answers(node, kind):
+    node.post.sent.clear()
+    node.engine.turn()
+    return node.sent(kind)
+
+
+def test_nobody_who_hears_the_leader_votes_unless_the_leader_wants_it():  # H32
+    cluster = Cluster()
+    leader = cluster.elect()
+    asker, other = cluster.followers()
+    term = leader.engine.view().term
+    candidacy = {"type": "request_vote", "term": term + 1, "forced": False, **log_end(asker)}
+    for node in (leader, other):
+        node.engine.received(asker.name, candidacy)
+        assert answers(node, "response_vote") == []
+        assert node.engine.view().term == term
+
+    other.engine.received(asker.name, candidacy | {"forced": True})
+    assert len(answers(other, "response_vote")) == 1
+
+
 def test_no_candidacy_slips_in_between_two_looks_at_the_clock():  # H32
     cluster = Cluster()
     leader = cluster.elect()
