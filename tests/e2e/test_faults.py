@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 LONG_LOCKS = 8
 SETTLED_S = 1.5
-GAP_S_MAX = {"leader killed": 5.0, "follower killed": 3.0, "leader paused": 8.0}
+GAP_S_MAX = {"leader killed": 3.0, "follower killed": 2.0, "leader paused": 4.0}
 
 
 @pytest.fixture
@@ -98,14 +98,19 @@ async def under_load(nodes, balancer, name, fault):
     return gap
 
 
+async def leader_of(nodes):
+    """Ask beside the event loop: a paused node does not answer, and the clients must go on."""
+    return await asyncio.to_thread(nodes.leader)
+
+
 async def test_the_leader_is_killed(cluster):
     nodes, balancer = cluster
 
     async def fault():
-        leader = nodes.leader()
-        nodes.kill(leader)
+        leader = await leader_of(nodes)
+        await asyncio.to_thread(nodes.kill, leader)
         await asyncio.sleep(4)
-        assert nodes.leader() not in {None, leader}
+        assert await leader_of(nodes) not in {None, leader}
         nodes.start(leader)
         await nodes.until_ready(leader)
 
@@ -117,14 +122,14 @@ async def test_a_follower_is_killed(cluster):
     nodes, balancer = cluster
 
     async def fault():
-        leader = nodes.leader()
+        leader = await leader_of(nodes)
         follower = next(name for name in nodes.names if name != leader)
-        nodes.kill(follower)
+        await asyncio.to_thread(nodes.kill, follower)
         await asyncio.sleep(3)
-        assert nodes.leader() == leader
+        assert await leader_of(nodes) == leader
         nodes.start(follower)
         await nodes.until_ready(follower)
-        assert nodes.leader() == leader
+        assert await leader_of(nodes) == leader
 
     gap = await under_load(nodes, balancer, "follower killed", fault)
     assert gap < GAP_S_MAX["follower killed"]
@@ -134,11 +139,11 @@ async def test_the_leader_is_paused_for_longer_than_an_election(cluster):
     nodes, balancer = cluster
 
     async def fault():
-        leader = nodes.leader()
+        leader = await leader_of(nodes)
         nodes.signal(leader, signal.SIGSTOP)
         await asyncio.sleep(5)
         try:
-            assert nodes.leader() not in {None, leader}
+            assert await leader_of(nodes) not in {None, leader}
         finally:
             nodes.signal(leader, signal.SIGCONT)
         await nodes.until_ready(leader)
@@ -152,7 +157,7 @@ async def test_all_nodes_are_killed_at_once_and_started_again(cluster):
     back = []
 
     async def fault():
-        nodes.kill(*nodes.names)
+        await asyncio.to_thread(nodes.kill, *nodes.names)
         started = time.monotonic()
         nodes.start()
         await nodes.until_ready()
@@ -167,7 +172,7 @@ async def test_a_rolling_restart_goes_unnoticed(cluster):
 
     async def fault():
         for name in nodes.names:
-            assert nodes.stop(name) == [0]
+            assert await asyncio.to_thread(nodes.stop, name) == [0]
             nodes.start(name)
             await nodes.until_ready(name)
 
