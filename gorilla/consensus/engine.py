@@ -304,8 +304,10 @@ class Engine:
     def _compact(self) -> None:
         core, compactor = self._core, self._compactor
         applied_since = core.raftLastApplied - compactor.snapshot_index
+        # What the journal retains behind a snapshot is no reason for the next one.
+        fresh_bytes = self.journal.bytes_held - self.journal.retain_bytes
         due = applied_since >= self._settings.compact_entries or (
-            self.journal.bytes_held >= self._settings.compact_bytes and applied_since > 1
+            fresh_bytes >= self._settings.compact_bytes and applied_since > 1
         )
         if due and compactor.may_start():
             core.forceLogCompaction()

@@ -9,6 +9,7 @@ from gorilla.consensus.guards import Conflict, heartbeat_only, rewrite_append, s
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.library import FailStopError, RaftCore
 from gorilla.consensus.ports import Message, Offload
+from gorilla.consensus.remedies import SET_ASIDE
 from gorilla.consensus.roster import RosterLog, decode_members
 from gorilla.consensus.shipping import Installer
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotReceiver, SnapshotStore
@@ -118,7 +119,7 @@ class FollowerSide:
         if mine is not None and mine != theirs[1]:
             raise FailStopError(
                 f"the state at index {theirs[0]} differs from the leader's: one of the two nodes"
-                " is damaged; remove this member's data directory and add it as a new member"
+                f" is damaged. {SET_ASIDE}"
             )
 
     # -- snapshots

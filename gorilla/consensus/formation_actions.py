@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gorilla.consensus.formation_messages import Formed
 from gorilla.consensus.identity import Identity
 from gorilla.consensus.ports import Message
+from gorilla.consensus.remedies import MAKE_ANEW
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ def forgotten(formed: Formed, me: Identity) -> str:
     """Say that this directory was a member already and does not know it any more."""
     return (
         f"{me.name} is a member of cluster {formed.cluster_id}, but its data directory does not "
-        f"remember it: an older copy was brought back. Bring back the latest, or remove {me.name} "
-        f"from the cluster and add it again with an empty directory"
+        f"remember it: an older copy was brought back. Bring back the latest; where it is lost, "
+        f"{MAKE_ANEW}"
     )
 
 

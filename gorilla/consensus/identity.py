@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from gorilla.consensus.ports import Disk
+from gorilla.consensus.remedies import MAKE_ANEW
 from gorilla.service.ports import Member
 
 IDENTITY_FILE: Final = "identity.json"
@@ -86,8 +87,7 @@ def load_or_create(disk: Disk, name: str, harmless: Collection[str] = ()) -> Ide
         raise IdentityError(
             f"the data directory has no {IDENTITY_FILE} but other files ({', '.join(others[:5])}): "
             f"it lost its identity, so it can't be trusted to remember its votes. Bring back the "
-            f"whole directory, or start with an empty one (a member that lost its directory is "
-            f"removed from the cluster and added again)"
+            f"whole directory; where it is lost, {MAKE_ANEW}"
         )
     identity = Identity(node_id=uuid.uuid4().hex, name=name)
     save(disk, identity)
@@ -167,6 +167,5 @@ def _require_succession(old: Identity, new: Identity) -> None:
 def _unreadable(why: str) -> IdentityError:
     return IdentityError(
         f"{IDENTITY_FILE} can't be read: {why}. Bring it back from a copy of this very directory; "
-        f"if there is none, remove the node from the cluster and add it again with an empty "
-        f"data directory"
+        f"if there is none, {MAKE_ANEW}"
     )

@@ -16,7 +16,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     compact_entries: int = 20_000
     """Applied entries since the last snapshot that make a new one due."""
     compact_bytes: int = 64 * 1024 * 1024
-    """Bytes of log that make a new one due."""
+    """Bytes of log, beside what is retained behind a snapshot, that make a new one due."""
 
     @property
     def timing(self) -> Timing:

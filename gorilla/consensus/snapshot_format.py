@@ -18,6 +18,8 @@ from typing import Final, NamedTuple, NoReturn
 
 import msgspec
 
+from gorilla.consensus.remedies import SET_ASIDE
+
 FORMAT_VERSION: Final = 1
 CHUNK_BYTES_MAX: Final = 1024 * 1024
 """Largest piece of state in one chunk, before compression."""
@@ -34,10 +36,6 @@ _COVERED: Final = struct.Struct("<BII")
 _END: Final = struct.Struct("<QQ32s")
 _COMPRESSION: Final = 1
 _READ_BYTES: Final = 1024 * 1024
-_REMEDY: Final = (
-    "Stop this node, remove its data directory and let it rejoin as a new member; when no other "
-    "member has the data, restore the cluster from a snapshot in the database"
-)
 
 Entry = tuple[bytes, int, int]
 """A log entry: command, index, term."""
@@ -58,7 +56,7 @@ class CorruptSnapshotError(SnapshotError):
         offset: Where the trouble starts (bytes).
     """
 
-    def __init__(self, file: str, offset: int, problem: str, remedy: str = _REMEDY) -> None:
+    def __init__(self, file: str, offset: int, problem: str, remedy: str = SET_ASIDE) -> None:
         """Name the place, the problem and the remedy."""
         super().__init__(f"{file} at byte {offset}: {problem}. {remedy}.")
         self.file = file

@@ -102,9 +102,19 @@ class NodeProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         require_protection(self._config.cluster_secret, self._member.peer_bind.host)
-        with DirectoryDisk(self._config.data_dir(self._member.name)) as disk:
+        with self._disk() as disk:
             await self._run_on(disk)
         return Exit.DONE
+
+    def _disk(self) -> DirectoryDisk:
+        directory = self._config.data_dir(self._member.name)
+        try:
+            return DirectoryDisk(directory)
+        except OSError as error:
+            raise CommandError(
+                f"the data directory {directory} can't be used: {error.strerror or error}. Set"
+                " node.data_dir (GORILLA_NODE_DATA_DIR) to a place that this user may write to"
+            ) from error
 
     async def _run_on(self, disk: DirectoryDisk) -> None:
         identity = load_or_create(disk, self._member.name)

@@ -134,7 +134,7 @@ def test_a_member_that_comes_back_empty_is_refused_with_the_remedy(nodes):
     assert code == 1
     assert line.startswith("gorillad: ")
     assert "this data directory is not the one that is a member" in line
-    assert f"Bring back the old directory, or remove {wiped} from the cluster and add it" in line
+    assert "Bring back the old directory; where it is lost, the other members go on" in line
     assert_the_others_go_on(nodes, without=wiped)
     # And the remedy works: the old directory is the member.
     shutil.rmtree(nodes.data(wiped))
@@ -162,7 +162,7 @@ def test_a_journal_damaged_in_the_middle_is_refused_with_place_and_remedy(nodes)
     assert line.startswith(f"gorillad: {path.name} at byte ")
     assert int(line.split("at byte ")[1].split(":")[0]) <= middle
     assert "intact ones follow it" in line
-    assert "remove its data directory and let it rejoin" in line
+    assert "set its data directory aside" in line
     assert path.read_bytes() == data, "the evidence must stay as it is"
     assert_the_others_go_on(nodes, without=damaged)
     path.write_bytes(whole)

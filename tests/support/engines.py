@@ -51,6 +51,7 @@ class Node:
         self.disk = disk or SimDisk()
         self.seed = seed
         self.cluster_id = "cluster"
+        self.retain_entries, self.retain_bytes = 4, 1 << 20
         self.holds_offloads = False
         self.start()
 
@@ -65,8 +66,8 @@ class Node:
         self.journal = Journal.open(
             self.disk,
             node=self.name,
-            retain_entries=4,
-            retain_bytes=1 << 20,
+            retain_entries=self.retain_entries,
+            retain_bytes=self.retain_bytes,
             segment_bytes=self.segment_bytes,
         )
         self.store = SnapshotStore(self.disk)

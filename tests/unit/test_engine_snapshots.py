@@ -297,3 +297,24 @@ def test_a_sender_hears_of_the_follower_also_while_another_snapshot_is_verified(
     answer = receiving.piece("b", 80, two, 0, 64)
 
     assert (answer["index"], answer["offset"], answer["again"]) == (80, 0, False)
+
+
+def test_what_is_retained_behind_a_snapshot_is_no_reason_for_the_next_one():
+    settings = EngineSettings(compact_entries=10**9, compact_bytes=20_000)
+    cluster = Cluster(1, settings=settings)
+    node = cluster.nodes["a"]
+    node.kill()
+    node.retain_entries, node.retain_bytes = 10_000, 30_000
+    node.start()
+    written = []
+    node.engine.on_apply = lambda _index, _term, payload: written.append(len(payload))
+    cluster.run(1.5)
+    snapshots = set()
+
+    for number in range(1, 500):
+        cluster.acquire(node, number, lock=f"l{number}".ljust(200, "-"))
+        cluster.run(0.02)
+        snapshots.add(node.engine.view().snapshot_index)
+
+    assert sum(written) > 4 * settings.compact_bytes
+    assert 2 <= len(snapshots) <= 1 + sum(written) / settings.compact_bytes

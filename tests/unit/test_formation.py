@@ -128,7 +128,7 @@ def test_a_coordinator_wiped_after_forming_is_refused_and_forms_nothing(world):
     world.settle()
 
     assert "this data directory is not the one that is a member" in wiped.failure
-    assert "remove n1 from the cluster and add it again" in wiped.failure
+    assert "a restore makes all of them anew" in wiped.failure
     assert not stored(wiped).formed
     assert_one_cluster(n2, n3)
 

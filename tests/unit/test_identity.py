@@ -96,7 +96,7 @@ def test_a_damaged_identity_is_refused_with_the_remedy(position):
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"[]", b"{}", b'{"format":1}', b"null"])
 def test_a_file_that_is_no_identity_is_refused_with_the_remedy(data):
-    with pytest.raises(IdentityError, match="add it again with an empty data directory"):
+    with pytest.raises(IdentityError, match="a restore makes all of them anew"):
         load_or_create(MemoryDisk({IDENTITY_FILE: data}), "n1")
 
 

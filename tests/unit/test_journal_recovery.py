@@ -93,7 +93,7 @@ def test_a_byte_flipped_anywhere_in_a_middle_frame_is_refused_with_its_place():
             with pytest.raises(CorruptJournalError) as caught:
                 open_journal(disk)
             assert (caught.value.file, caught.value.offset) == (FIRST, starts[frame]), offset
-            assert "remove its data directory and let it rejoin" in str(caught.value)
+            assert "set its data directory aside" in str(caught.value)
             assert disk.read(FIRST) == flipped(data, offset, offset % 8), "it was touched"
 
 

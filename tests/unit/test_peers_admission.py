@@ -34,7 +34,13 @@ def test_a_node_without_a_cluster_admits_those_listed_whatever_their_id(cluster_
     ("cluster_id", "roster", "who", "reason", "words"),
     [
         ("c", ROSTER, peer("n2", "new"), "wrong_identity", "the cluster knows n2 by id two"),
-        ("c", ROSTER, peer("n2", "new", None), "wrong_identity", "remove n2 from the cluster"),
+        (
+            "c",
+            ROSTER,
+            peer("n2", "new", None),
+            "wrong_identity",
+            "a restore makes all of them anew",
+        ),
         ("c", ROSTER, peer("n3", "three"), "not_a_member", "n3 is not a member"),
         ("c", ROSTER, peer("n3", "two"), "not_a_member", "n3 is not a member"),
         ("c", ROSTER, peer("n2", "two", "d"), "other_cluster", "n1 belongs to cluster c, n2 to"),

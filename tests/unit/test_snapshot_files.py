@@ -173,7 +173,7 @@ def test_a_byte_flipped_anywhere_is_refused_with_file_and_remedy():
             SnapshotStore(disk).latest()
         assert caught.value.file == name_of(7)
         assert name_of(3) in disk.names(), "the older one is evidence"
-    assert "remove its data directory and let it rejoin" in str(caught.value)
+    assert "set its data directory aside" in str(caught.value)
 
 
 def test_a_file_cut_or_extended_anywhere_is_refused():

@@ -1,12 +1,6 @@
 """Why a journal can't be used. Each is a reason to stop the node, never to go on without it."""
 
-from typing import Final
-
-REJOIN: Final = (
-    "Stop this node, remove its data directory and let it rejoin as a new member; when no other "
-    "member has the data, restore the cluster from a snapshot"
-)
-"""What an operator does about a journal that can't be trusted."""
+from gorilla.consensus.remedies import SET_ASIDE
 
 
 class JournalError(Exception):
@@ -23,7 +17,7 @@ class CorruptJournalError(JournalError):
         remedy: What the operator does about it.
     """
 
-    def __init__(self, file: str, offset: int, problem: str, remedy: str = REJOIN) -> None:
+    def __init__(self, file: str, offset: int, problem: str, remedy: str = SET_ASIDE) -> None:
         """Name the place, the problem and the remedy."""
         super().__init__(f"{file} at byte {offset}: {problem}. {remedy}.")
         self.file = file

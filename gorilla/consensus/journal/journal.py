@@ -45,6 +45,7 @@ class Journal(LibraryJournal):
         before_forget: Called before entries are dropped in favour of a snapshot, which must be
             durable by then.
         recovered: What opening found.
+        retain_bytes: Most bytes of commands that stay in the view behind a snapshot.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Journal(LibraryJournal):
         self._entries: Final = log.entries
         self._segments: Final = segments
         self._retain_entries: Final = retain_entries
-        self._retain_bytes: Final = retain_bytes
+        self.retain_bytes: Final = retain_bytes
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._commit_written = log.commit
@@ -133,8 +134,7 @@ class Journal(LibraryJournal):
         self._log.reset()
         self._durable_index = 0
         self._record(Reset())
-        # Whoever replays the record forgets the commit index with the entries, as the log did.
-        self._commit_written = self._log.commit
+        self._commit_written = self._log.commit  # replay forgets it with the entries
 
     def deleteEntriesFrom(self, position: int) -> None:
         """Drop the entries from a position on, in favour of a leader's. The first one stays."""
@@ -391,7 +391,7 @@ class Journal(LibraryJournal):
         lowest = max(0, position - self._retain_entries)
         while start > lowest:
             held += len(self._entries[start - 1][0])
-            if held > self._retain_bytes:
+            if held > self.retain_bytes:
                 break
             start -= 1
         return start

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from gorilla.consensus.journal.errors import REJOIN, CorruptJournalError, JournalInvariantError
+from gorilla.consensus.journal.errors import CorruptJournalError, JournalInvariantError
 from gorilla.consensus.journal.log import Log
 from gorilla.consensus.journal.records import (
     FORMAT_VERSION,
@@ -30,6 +30,7 @@ from gorilla.consensus.journal.records import (
 )
 from gorilla.consensus.journal.segments import ClosedSegment, segment_name, segment_numbers
 from gorilla.consensus.ports import Disk
+from gorilla.consensus.remedies import SET_ASIDE
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ def _check_header(name: str, node: str, number: int, frame: Frame) -> Header:
             name,
             0,
             f"the segment belongs to member {header.node}, this is {node}",
-            "Put each member's own data directory back in its place; " + REJOIN.lower(),
+            "Put each member's own data directory back in its place; " + SET_ASIDE.lower(),
         )
     if header.segment != number:
         raise CorruptJournalError(name, 0, f"the file is segment {header.segment} by its header")

@@ -6,6 +6,7 @@ Only peers that proved to know the cluster secret come this far.
 from collections.abc import Callable, Sequence
 
 from gorilla.consensus.peers.handshake import PeerInfo, Reason, Refusal
+from gorilla.consensus.remedies import MAKE_ANEW
 from gorilla.service.ports import Member
 
 AdmitStranger = Callable[[str, str], str | None]
@@ -77,8 +78,8 @@ def _wrong_identity(peer: PeerInfo, known: Member) -> Refusal:
     return Refusal(
         Reason.WRONG_IDENTITY,
         f"this data directory is not the one that is a member: the cluster knows {peer.name} by "
-        f"id {known.id}, it came with {peer.id}. Bring back the old directory, or remove "
-        f"{peer.name} from the cluster and add it again with an empty one",
+        f"id {known.id}, it came with {peer.id}. Bring back the old directory; where "
+        f"it is lost, {MAKE_ANEW}",
     )
 
 
