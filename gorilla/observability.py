@@ -130,6 +130,11 @@ class Metrics:
         )
         self.journal_bytes = self._gauge("journal_bytes", "Size of the journal on disk.")
 
+    def observe_sync(self, seconds: float) -> None:
+        """Count one sync of the journal."""
+        self.journal_syncs.inc()
+        self.journal_sync_seconds.observe(seconds)
+
     def _locks(self) -> None:
         self.locks_held = self._gauge("locks_held", "Locks held, as this node has applied it.")
 

@@ -97,11 +97,6 @@ class Compactor:
         self.snapshot_index = 0
         self.failures = 0
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a snapshot is being made."""
-        return self._job is not None
-
     def may_start(self) -> bool:
         """Return whether a new snapshot makes sense now."""
         return self._job is None and self._monotonic() >= self._not_before

@@ -75,10 +75,6 @@ class Election:
             return self.has_quorum(now, peers)
         return not self._leader_lost and now - self._leader_heard_at < self._timeout_s
 
-    def leader_heard_s(self, now: float) -> float:
-        """Return seconds since the leader was heard."""
-        return now - self._leader_heard_at
-
     def became_leader(self, now: float, peers: Sequence[str]) -> None:
         """Start the majority's allowance: it just voted."""
         self._acked_at = dict.fromkeys(peers, now)

@@ -1,7 +1,6 @@
 """What the metrics show beside requests: read from the parts of a node, at most once a second."""
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from gorilla.consensus.journal import Journal
@@ -39,18 +38,8 @@ class Gauges:
         self._handle: asyncio.TimerHandle | None = None
 
     def watch_journal(self, journal: Journal) -> None:
-        """Show the journal's figures too, and time its syncs."""
+        """Show the journal's size too."""
         self._journal = journal
-        metrics, sync = self._metrics, journal.sync
-
-        def timed() -> None:
-            if journal.dirty:
-                started_s = time.perf_counter()
-                sync()
-                metrics.journal_sync_seconds.observe(time.perf_counter() - started_s)
-                metrics.journal_syncs.inc()
-
-        journal.sync = timed  # type: ignore[method-assign]  # the one place that times it
 
     def start(self) -> None:
         """Copy now and every second."""
@@ -79,7 +68,7 @@ class Gauges:
         metrics.locks_held.set(self._replica.table.held)
         metrics.connections.set(self._connections())
         if self._journal is not None:
-            metrics.journal_bytes.set(self._journal.bytes_held)
+            metrics.journal_bytes.set(self._journal.bytes_on_disk)
         self._copy_snapshots()
 
     def _copy_snapshots(self) -> None:

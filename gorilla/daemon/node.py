@@ -165,6 +165,7 @@ class NodeProcess:
             retain_bytes=sizes.retain_mib * 1024 * 1024,
             segment_bytes=sizes.segment_mib * 1024 * 1024,
             must_exist=identity.formed,
+            on_sync=self._metrics.observe_sync,
         )
         if journal.recovered.bytes_cut:
             log.warning("the journal's unfinished end was cut: %s", journal.recovered)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.clients import Clients
 from tests.support.nodes import Balancer, Nodes
+from tests.support.real_cluster import until_equal
 
 pytestmark = pytest.mark.e2e
 
@@ -64,18 +65,6 @@ def assert_still_held(nodes, locks):
             seen = nodes.ask(name, f"/api/v1/locks/{lock['resource']}/{lock['token']}", 10)
             assert seen is not None, f"{lock['resource']} is not held, says {name}"
             assert (seen["id"], seen["owner"]) == (lock["id"], "long")
-
-
-async def until_equal(nodes, within_s=15.0):
-    """Wait until all nodes have applied the same entries; then their states must be equal."""
-    deadline = time.monotonic() + within_s
-    while time.monotonic() < deadline:
-        views = [nodes.ask(name, "/api/v1/cluster") for name in nodes.names]
-        if all(views) and len({view["appliedIndex"] for view in views}) == 1:
-            assert len({view["chain"] for view in views}) == 1
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"the nodes did not become equal: {views}")
 
 
 async def under_load(nodes, balancer, name, fault):

@@ -321,3 +321,14 @@ def test_nothing_is_forgotten_when_the_snapshot_is_not_durable(journal):
             forgetting()
 
     assert held(journal) == [1, 2, 3]
+
+
+def test_every_sync_of_entries_is_told_with_its_length():
+    told = []
+    journal = open_journal(SimDisk(), on_sync=told.append)
+
+    synced(journal, 1, 2, 3)
+    journal.sync()
+
+    assert len(told) == 3
+    assert all(seconds >= 0 for seconds in told)

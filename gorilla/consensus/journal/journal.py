@@ -5,7 +5,8 @@ durable at once, before any message or answer of that turn leaves the process (h
 H23, H37, H47 and H50 of the library end here).
 """
 
-from typing import TYPE_CHECKING, Final, NoReturn, overload
+from collections.abc import Callable
+from typing import Final, NoReturn, overload
 
 from pysyncobj.journal import Journal as LibraryJournal
 
@@ -30,9 +31,6 @@ from gorilla.consensus.journal.records import (
 from gorilla.consensus.journal.recovery import RecoveryReport, recover
 from gorilla.consensus.journal.segments import Segments
 from gorilla.consensus.ports import Disk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Journal(LibraryJournal):
@@ -72,7 +70,7 @@ class Journal(LibraryJournal):
         self.before_forget: Callable[[], None] | None = None
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913  everything of a journal is decided here
         cls,
         disk: Disk,
         *,
@@ -81,6 +79,7 @@ class Journal(LibraryJournal):
         retain_bytes: int,
         segment_bytes: int,
         must_exist: bool = False,
+        on_sync: Callable[[float], None] | None = None,
     ) -> "Journal":
         """Read the journal in ``disk``, or begin one.
 
@@ -92,12 +91,13 @@ class Journal(LibraryJournal):
             retain_bytes: Bound of the commands kept for that.
             segment_bytes: A segment file larger than this is followed by a new one.
             must_exist: The member took part already, so a missing journal is a loss.
+            on_sync: Told how long each sync took (seconds).
 
         Raises:
             CorruptJournalError: It can't be trusted; says where, and what to do.
             JournalFailedError: The disk refused a write or a sync.
         """
-        segments = Segments(disk, node, segment_bytes)
+        segments = Segments(disk, node, segment_bytes, on_sync)
         try:
             found = recover(disk, node, must_exist=must_exist)
             if found.number:

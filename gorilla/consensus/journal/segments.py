@@ -11,6 +11,8 @@ A segment is removed when all its entries are below the first one kept, by what 
 """
 
 import re
+import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from gorilla.consensus.journal.records import (
@@ -54,15 +56,23 @@ class ClosedSegment(NamedTuple):
 class Segments:
     """Writes frames, each of them durable before the next."""
 
-    def __init__(self, disk: Disk, node: str, segment_bytes: int) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        node: str,
+        segment_bytes: int,
+        on_sync: Callable[[float], None] | None = None,
+    ) -> None:
         """Prepare for ``node``; :meth:`create` or :meth:`resume` makes it usable.
 
         Args:
             disk: The data directory.
             node: Id of this member, written into every segment.
             segment_bytes: A segment larger than this is followed by a new one.
+            on_sync: Told how long each frame took to become durable (seconds).
         """
         self._disk = disk
+        self._on_sync = on_sync
         self._node = node
         self._seed = frame_seed(node)
         self._segment_bytes = segment_bytes
@@ -120,8 +130,11 @@ class Segments:
         """Write one frame and make it durable."""
         active = self._file
         active.write(encode_frame(FRAME_MAGIC, self._sequence + 1, payload, self._seed))
+        started_s = time.perf_counter()
         active.sync()
         self._sequence += 1
+        if self._on_sync is not None:
+            self._on_sync(time.perf_counter() - started_s)
 
     def rotate(self, checkpoint: Checkpoint) -> None:
         """Go on in a new segment; ``checkpoint`` is the state, all of it durable."""
