@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from gorilla.config.addresses import Address
+from gorilla.consensus.peers.dialing import Pace
 from gorilla.consensus.peers.network import PeerNetwork, PortInUseError
 from gorilla.service.ports import Member
 from tests.support.peers import (
@@ -295,15 +296,56 @@ async def test_a_member_added_to_the_roster_is_linked_and_a_removed_one_not_agai
     async with cluster_of("n1", "n2") as cluster:
         await until_all_linked(cluster)
         removed = cluster.roster.pop("n1")
-        cluster.networks["n2"].roster_changed()
-        cluster.networks["n2"].drop("id-n1")
+        cluster.networks["n2"].follow_roster(cluster.members, {removed.id}.__contains__)
+        await cluster.handlers["n2"].until(lambda: cluster.handlers["n2"].up() == [])
         cluster.roster["n0"] = Member(id="id-n0", name="n0", peer="127.0.0.1:1", http="")
 
         _, added = await cluster.start("n0")
 
-        await added.until(lambda: added.up() == ["id-n2"])
+        await added.until(lambda: "id-n2" in added.up())
         assert cluster.handlers["n2"].up() == ["id-n0"]
         assert removed.id not in cluster.networks["n2"].linked()
+
+
+@on_both_loops
+async def test_a_node_that_the_roster_of_the_other_lacks_is_linked():
+    async with cluster_of("n1", "n2", started=["n1"]) as cluster:
+        lagging = (cluster.roster["n1"],)
+        cluster.networks["n1"].follow_roster(lambda: lagging)
+
+        _, newer = await cluster.start("n2")
+
+        await newer.until(lambda: newer.up() == ["id-n1"])
+        handler = cluster.handlers["n1"]
+        await handler.until(lambda: handler.up() == ["id-n2"])
+
+
+@on_both_loops
+async def test_the_lesser_name_dials_when_the_greater_does_not_know_of_it():
+    async with cluster_of("n1", "n2", started=["n2"]) as cluster:
+        lagging = (cluster.roster["n2"],)
+        cluster.networks["n2"].follow_roster(lambda: lagging)
+        pace = Pace(pause_s_min=0.01, pause_s_max=0.1, probing_s=0.3)
+        began = asyncio.get_running_loop().time()
+
+        _, lesser = await cluster.start("n1", pace=pace)
+
+        await lesser.until(lambda: lesser.up() == ["id-n2"])
+        assert asyncio.get_running_loop().time() - began >= 0.3
+
+
+@on_both_loops
+async def test_a_learner_is_dialled_though_the_roster_lacks_it():
+    async with cluster_of("n1", "n2", started=["n1"]) as cluster:
+        learner = cluster.roster["n1"]
+        network, handler = await cluster.start("n2")
+        network.follow_roster(lambda: ())
+        network.drop(learner.id)
+        await handler.until(lambda: handler.up() == [])
+
+        network.dial_also(lambda: (learner,))
+
+        await handler.until(lambda: handler.up() == [learner.id])
 
 
 @on_both_loops

@@ -63,38 +63,47 @@ async def test_a_node_with_another_secret_is_told_only_that_authentication_faile
 @on_both_loops
 async def test_a_wiped_directory_under_a_members_name_is_refused_with_the_remedy():
     async with cluster_of("n1", "n2", started=["n1"]) as cluster:
+        cluster.networks["n1"].serve_formation(Recorder())
         wiped = Member(id="another", name="n2", peer="127.0.0.1:1", http="")
-        _, handler = await cluster.start("n2", member=wiped)
+        network, handler = await cluster.start("n2", member=wiped, cluster_id=None)
+        network.serve_formation(handler)
 
-        await handler.until(lambda: handler.of("refused"))
+        await handler.until(lambda: handler.count("refused", "n1", "wrong_identity"))
 
-        [(name, reason, text)] = handler.of("refused")
-        assert (name, reason) == ("n1", "wrong_identity")
+        text = handler.of("refused")[-1][2]
         assert "this data directory is not the one that is a member" in text
         assert cluster.handlers["n1"].count("connected") == 0
 
 
 @on_both_loops
-async def test_a_node_that_is_no_member_is_refused_unless_somebody_admits_it():
-    async with cluster_of("n1", started=[]) as cluster:
-        asked = []
+async def test_a_removed_member_is_cut_off_and_told_why_by_everybody():
+    async with cluster_of("n1", "n2", "n3") as cluster:
+        await until_all_linked(cluster)
+        left = [one for one in cluster.members() if one.name != "n2"]
+        for name in ("n1", "n3"):
+            cluster.networks[name].follow_roster(lambda: left, {"id-n2"}.__contains__)
 
-        def admit(name, node_id):
-            asked.append((name, node_id))
-            return None if name == "n5" else "not today"
+        handler = cluster.handlers["n2"]
+        await handler.until(lambda: len({name for name, *_ in handler.of("refused")}) == 2)
 
-        network, handler = await cluster.start("n1", admit=admit)
-        refused = await HandmadePeer.connect(network.address, "n4")
-        await refused.shake_hands()
-        assert refused.handshake.outcome.refusal.reason == "not_a_member"
-        assert refused.handshake.outcome.refusal.text == "not today"
+        assert {reason for _, reason, _ in handler.of("refused")} == {"removed"}
+        assert handler.up() == []
+        for name in ("n1", "n3"):
+            assert len(cluster.handlers[name].up()) == 1
 
-        admitted = await HandmadePeer.linked(network.address, "n5")
 
-        await handler.until(lambda: handler.up() == ["id-n5"])
-        assert asked == [("n4", "id-n4"), ("n5", "id-n5")]
-        await refused.close()
-        await admitted.close()
+@on_both_loops
+async def test_what_was_sent_to_a_removed_member_before_it_is_cut_off_arrives():
+    async with cluster_of("n1", "n2") as cluster:
+        await until_all_linked(cluster)
+        network, handler = cluster.networks["n1"], cluster.handlers["n2"]
+
+        network.send("id-n2", {"type": "removed", "filler": bytes(1_000_000)})
+        network.flush()
+        network.follow_roster(lambda: (), {"id-n2"}.__contains__)
+
+        await handler.until(lambda: handler.of("refused"))
+        assert [message["type"] for _, message in handler.of("received")] == ["removed"]
 
 
 @on_both_loops

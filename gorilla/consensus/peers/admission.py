@@ -1,6 +1,8 @@
 """Who may be linked to whom: decided by both sides at the end of every handshake.
 
-Only peers that proved to know the cluster secret come this far.
+Only peers that proved to know the cluster secret come this far. A node that belongs to the cluster
+is let in although the roster of this node may lack it: the roster may be old, and what makes it
+new could come from just that node. Only an id that was removed for good is kept out.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,17 +11,13 @@ from gorilla.consensus.peers.handshake import PeerInfo, Reason, Refusal
 from gorilla.consensus.remedies import MAKE_ANEW
 from gorilla.service.ports import Member
 
-AdmitStranger = Callable[[str, str], str | None]
-"""Asked about the name and id of an authenticated peer that the roster does not have: None lets it
-in (a node that is being added), a sentence refuses it."""
-
 
 def decide(
     me: Member,
     cluster_id: str | None,
     members: Sequence[Member],
     peer: PeerInfo,
-    admit: AdmitStranger | None = None,
+    removed: Callable[[str], bool] | None = None,
 ) -> Refusal | None:
     """Return why there must be no link between this node and ``peer``; None when there may.
 
@@ -29,27 +27,36 @@ def decide(
             the members to be, not their ids.
         members: The roster, this node included.
         peer: The other side.
-        admit: Asked about a peer that the roster doesn't have; without it, it is refused.
+        removed: Tells whether a member of this id was removed for good; None as long as nobody
+            knows (nobody was, then).
 
     """
     if peer.id == me.id or peer.name == me.name:
         return _namesake(me, peer)
     if cluster_id is None:
         # Whether a formed peer may teach this node its cluster is formation's to decide.
-        return None if _named(members, peer.name) else _not_a_member(me, peer)
-    if peer.cluster_id is not None and peer.cluster_id != cluster_id:
+        is_known = peer.cluster_id is not None or _named(members, peer.name) is not None
+        return None if is_known else _not_a_member(me, peer)
+    if peer.cluster_id not in (None, cluster_id):
         return Refusal(
             Reason.OTHER_CLUSTER,
             f"{me.name} belongs to cluster {cluster_id}, {peer.name} to cluster {peer.cluster_id}: "
             f"one of them has the wrong data directory or the wrong address",
         )
-    if any(member.id == peer.id and member.name == peer.name for member in members):
+    if removed is not None and removed(peer.id):
+        return _removed(peer)
+    return _contradiction(me, members, peer)
+
+
+def _contradiction(me: Member, members: Sequence[Member], peer: PeerInfo) -> Refusal | None:
+    """Return what can't be, going by the roster, even if that is old; None when all is well."""
+    if any(member.id == peer.id and member.name != peer.name for member in members):
+        return _not_a_member(me, peer)
+    if peer.cluster_id is not None:
         return None
-    if admit is not None:
-        sentence = admit(peer.name, peer.id)
-        return None if sentence is None else Refusal(Reason.NOT_A_MEMBER, sentence)
+    # It belongs to no cluster: a member to be, one that waits to be added, or a wiped one.
     known = _named(members, peer.name)
-    return _wrong_identity(peer, known) if known else _not_a_member(me, peer)
+    return None if known is None or known.id == peer.id else _wrong_identity(peer, known)
 
 
 def _named(members: Sequence[Member], name: str) -> Member | None:
@@ -71,6 +78,15 @@ def _namesake(me: Member, peer: PeerInfo) -> Refusal:
     return Refusal(
         Reason.SAME_NAME,
         f"two nodes with different data directories are both called {me.name}: stop or rename one",
+    )
+
+
+def _removed(peer: PeerInfo) -> Refusal:
+    return Refusal(
+        Reason.REMOVED,
+        f"{peer.name} was removed from the cluster, and its data directory is no member's any "
+        f"more. To have it back, set that directory aside, start {peer.name} with an empty one, "
+        f"and add it",
     )
 
 

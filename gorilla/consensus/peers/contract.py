@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gorilla.config.addresses import Address
-from gorilla.consensus.peers.admission import AdmitStranger
 from gorilla.consensus.peers.dialing import Pace
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message
@@ -85,7 +84,5 @@ class PeerOptions:
     pace: Pace = field(default_factory=Pace)
     unsent_bytes_max: int = 64 * 1024 * 1024
     """Per peer; more cuts the link."""
-    admit: AdmitStranger | None = None
-    """Asked about authenticated peers that the roster does not have."""
     jitter: Callable[[], float] = field(default_factory=lambda: secrets.SystemRandom().random)
     """Gives numbers from 0 to 1."""

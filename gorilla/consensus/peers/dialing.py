@@ -2,7 +2,9 @@
 
 The member with the greater name dials the lesser one. The lesser only *probes*: it opens a
 connection and drops it, to learn whether anybody listens there. A refused connection means that
-the process is dead, which is known at once, long before silence would tell.
+the process is dead, which is known at once, long before silence would tell. When that brings about
+no link for a while (the greater may not know of the lesser, or not where it is), the lesser dials
+as well.
 """
 
 import asyncio
@@ -44,6 +46,8 @@ class Pace:
     """For name resolution and connecting, together."""
     pause_s_min: float = 0.05
     pause_s_max: float = 1.0
+    probing_s: float = 2.0
+    """How long the lesser member only probes while there is no link."""
 
 
 Connect = Callable[[str, int], Awaitable[Link | None]]
@@ -60,18 +64,22 @@ class Dialer:
         connect: Connect,
         pace: Pace,
         jitter: Callable[[], float],
+        probe: Connect | None = None,
     ) -> None:
         """Begin; :meth:`run` does it.
 
         Args:
             name: Of the member.
             owner: Asked and told.
-            connect: Makes the connection.
+            connect: Dials.
             pace: How often.
             jitter: Gives numbers from 0 to 1.
+            probe: Given where the other side is the one to dial: done first, for a while.
 
         """
         self._name = name
+        self._probe = probe
+        self._unlinked_at = asyncio.get_running_loop().time()
         self._owner = owner
         self._connect = connect
         self._pace = pace
@@ -107,7 +115,8 @@ class Dialer:
         while self._owner.is_linked(self._name):
             self._changed.clear()
             await self._changed.wait()
-        if loop.time() - began >= self._pace.pause_s_max:
+        self._unlinked_at = loop.time()
+        if self._unlinked_at - began >= self._pace.pause_s_max:
             self._pause_s = self._pace.pause_s_min
         else:
             await self._pause()
@@ -138,14 +147,22 @@ class Dialer:
 
     async def _reach(self, address: Address) -> Link | None:
         failures: list[OSError] = []
+        connect = self._how()
         for host, port in await self._resolve(address):
             try:
-                return await self._connect(host, port)
+                return await connect(host, port)
             except OSError as error:
                 failures.append(error)
         # "Refused" is a strong word: it is the answer only if every address gave it.
         failures.sort(key=lambda error: isinstance(error, ConnectionRefusedError))
         raise failures[0]
+
+    def _how(self) -> Connect:
+        """Return what to do now: dial, or only probe while the other side may be about to."""
+        passed_s = asyncio.get_running_loop().time() - self._unlinked_at
+        if self._probe is None or passed_s >= self._pace.probing_s:
+            return self._connect
+        return self._probe
 
     async def _resolve(self, address: Address) -> list[tuple[str, int]]:
         """Resolve anew for each attempt, but never twice at once: a dead DNS piles up nothing."""

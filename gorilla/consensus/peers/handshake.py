@@ -58,6 +58,7 @@ class Reason(StrEnum):
     OTHER_CLUSTER = "other_cluster"
     SAME_NAME = "same_name"
     WRONG_PEER = "wrong_peer"
+    REMOVED = "removed"
     STARTING = "starting"
 
 

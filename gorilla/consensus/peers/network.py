@@ -71,9 +71,7 @@ class PeerNetwork:
         self._me = me
         self._secret = secret
         self._options = options or PeerOptions()
-        self._registry = LinkRegistry(
-            me, cluster_id, members, handler, self._options.admit, self._wake
-        )
+        self._registry = LinkRegistry(me, cluster_id, members, handler, self._wake)
         self._server: asyncio.Server | None = None
         self._unflushed: dict[Link, None] = {}
         self._dialers: dict[str, tuple[Dialer, asyncio.Task[None]]] = {}
@@ -147,15 +145,32 @@ class PeerNetwork:
         self._registry.entered(cluster_id)
         self.follow_roster(members)
 
-    def follow_roster(self, members: Callable[[], Sequence[Member]]) -> None:
-        """Take the roster from here from now on."""
+    def follow_roster(
+        self,
+        members: Callable[[], Sequence[Member]],
+        removed: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Take the roster from here from now on.
+
+        Args:
+            members: Gives the roster, the newest that is known, this node included or not.
+            removed: Tells whether the member of an id was removed for good. Its links end and new
+                ones are refused, which ends that node: what is not committed must not count.
+
+        """
         self._registry.members = members
+        self._registry.removed = removed
+        self.roster_changed()
+
+    def dial_also(self, learners: Callable[[], Sequence[Member]]) -> None:
+        """Dial these nodes too, which the roster does not have (yet); it is asked every time."""
+        self._registry.learners = learners
         self.roster_changed()
 
     def roster_changed(self) -> None:
         """Look at the roster at once, rather than at the next beat.
 
-        A link to a member that was removed stays until it breaks, so that it can be told.
+        A link to a member that was removed stays until the next beat, so that it can be told.
         """
         if self._server is not None:
             self._keep_dialers()
@@ -232,6 +247,7 @@ class PeerNetwork:
             member is not None
             and registry.handler is not None
             and registry.cluster_id is not None
+            and member.id
             and not registry.is_linked(name)
         ):
             registry.handler.unreachable(member.id)
@@ -275,13 +291,16 @@ class PeerNetwork:
         pulses_max = max(1, round(options.dead_after_s / options.ping_every_s))
         for link in list(self._registry.current.values()):
             link.pulse(pulses_max)
+        self._registry.cut_removed()
         self._keep_dialers()
         loop = asyncio.get_running_loop()
         self._beat_timer = loop.call_later(options.ping_every_s, self._beat)
 
     def _keep_dialers(self) -> None:
-        """Have one dialer for every other member of the roster, and no more."""
-        names = {member.name for member in self._registry.members()} - {self._me.name}
+        """Have one dialer for every other member and learner, and no more."""
+        registry = self._registry
+        known = (*registry.members(), *registry.learners())
+        names = {member.name for member in known} - {self._me.name}
         for name in names - self._dialers.keys():
             self._dialers[name] = self._start_dialer(name)
         for name in self._dialers.keys() - names:
@@ -289,8 +308,10 @@ class PeerNetwork:
             task.cancel()
 
     def _start_dialer(self, name: str) -> tuple[Dialer, asyncio.Task[None]]:
-        connect: Connect = partial(self._dial, name) if self._me.name > name else _probe
-        dialer = Dialer(name, self, connect, self._options.pace, self._options.jitter)
+        options = self._options
+        dial: Connect = partial(self._dial, name)
+        probe = None if self._me.name > name else _probe
+        dialer = Dialer(name, self, dial, options.pace, options.jitter, probe)
         task = asyncio.get_running_loop().create_task(dialer.run(), name=f"dial {name}")
         task.add_done_callback(partial(self._dialer_ended, name))
         return dialer, task

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gorilla.consensus.peers.admission import AdmitStranger, decide
+from gorilla.consensus.peers.admission import decide
 from gorilla.consensus.peers.contract import FormationLinks, PeerHandler
 from gorilla.consensus.peers.handshake import PeerInfo, Reason, Refusal, Refused
 from gorilla.consensus.peers.link import Link
@@ -34,7 +34,6 @@ class LinkRegistry:
         cluster_id: str | None,
         members: Callable[[], Sequence[Member]],
         handler: PeerHandler | None,
-        admit: AdmitStranger | None,
         news: Callable[[str], None],
     ) -> None:
         """Begin without links.
@@ -44,20 +43,22 @@ class LinkRegistry:
             cluster_id: None before the cluster was formed.
             members: Gives the roster.
             handler: Told of links between members; None until it is there.
-            admit: Asked about authenticated peers that the roster doesn't have.
             news: Called with a member's name when its link came or went.
 
         """
         self.me = me
         self.cluster_id = cluster_id
         self.members = members
+        self.removed: Callable[[str], bool] | None = None
+        """Tells whether a member of this id was removed for good."""
+        self.learners: Callable[[], Sequence[Member]] = tuple
+        """Gives the nodes that are dialled though the roster doesn't have them (yet)."""
         self.handler = handler
         self.formation: FormationLinks | None = None
         self.current: dict[str, Link] = {}
         self.all: set[Link] = set()
         self.closing = False
         """While set, nobody is told anything, and connections are closed at once."""
-        self._admit_stranger = admit
         self._news = news
         self._strangers: dict[Link, None] = {}
         self._generations = itertools.count(1)
@@ -78,7 +79,7 @@ class LinkRegistry:
                 Reason.WRONG_PEER,
                 f"{info.name} answers at the address of {dialled}: one of their addresses is wrong",
             )
-        refusal = decide(self.me, self.cluster_id, self.members(), info, self._admit_stranger)
+        refusal = decide(self.me, self.cluster_id, self.members(), info, self.removed)
         if refusal is not None:
             return refusal
         for_formation = said_unformed or info.cluster_id is None
@@ -96,8 +97,17 @@ class LinkRegistry:
         return any(link.info and link.info.name == name for link in self.current.values())
 
     def member_named(self, name: str) -> Member | None:
-        """Return the member of this name."""
-        return next((member for member in self.members() if member.name == name), None)
+        """Return the member, or the learner, of this name."""
+        known = (*self.members(), *self.learners())
+        return next((member for member in known if member.name == name), None)
+
+    def cut_removed(self) -> None:
+        """End the links of members that were removed for good; what was written still goes out."""
+        if self.removed is None:
+            return
+        for peer, link in list(self.current.items()):
+            if self.removed(peer):
+                link.close("it was removed from the cluster")
 
     def troubled(self, name: str, reason: str) -> None:
         """Tell formation why a member was not reached."""
