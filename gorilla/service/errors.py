@@ -34,6 +34,19 @@ class OverloadedError(NotServedError):
     """A queue is at its bound."""
 
 
+class ChangeRefusedError(GorillaError):
+    """Definite: this change of the cluster must not be made; nothing of it was done."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """Say why, in a word for programs and in a sentence with the remedy for people."""
+        super().__init__(message)
+        self.reason = reason
+
+
+class MemberNotFoundError(GorillaError):
+    """Definite: the roster has no member of this id or name."""
+
+
 class OutcomeUnknownError(GorillaError):
     """Indefinite: the command was handed to consensus and no answer came before the deadline.
 

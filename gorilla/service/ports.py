@@ -169,3 +169,82 @@ class Consensus(Protocol):
 
         """
         ...
+
+
+class AddMember(msgspec.Struct, frozen=True, kw_only=True, tag="add"):
+    """Take the node that waits at ``peer`` into the cluster."""
+
+    name: str
+    peer: str
+    http: str
+    replaces: str | None = None
+    """Id or name of the member that leaves for it."""
+
+
+class RemoveMember(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
+    """Take a member (its id or name) out for good."""
+
+    member: str
+
+
+class MoveMember(msgspec.Struct, frozen=True, kw_only=True, tag="move"):
+    """Change a member's advertised addresses; None leaves one as it is."""
+
+    member: str
+    peer: str | None = None
+    http: str | None = None
+
+
+class TransferLeadership(msgspec.Struct, frozen=True, kw_only=True, tag="transfer"):
+    """Let another member lead: the named one, or the one that is furthest."""
+
+    to: str | None = None
+
+
+class DrainMember(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):
+    """Let a member take no new requests and not lead, or let it again."""
+
+    member: str
+    draining: bool
+
+
+Change = AddMember | RemoveMember | MoveMember | TransferLeadership | DrainMember
+"""What an operator may ask of the cluster."""
+
+
+class ChangeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a change did; for a dry run, what it would do."""
+
+    done: bool
+    steps: tuple[str, ...]
+    """In words, in order."""
+    members: tuple[Member, ...]
+    """The roster after it."""
+    quorum: int
+    """How many of them must be up."""
+    tolerates: int
+    """How many of them may be down at once."""
+
+
+class Membership(Protocol):
+    """Changes who is in the cluster, and who leads it. Any node takes a request."""
+
+    async def change(
+        self, change: Change, *, force: bool, dry_run: bool, deadline_s: float
+    ) -> ChangeReport:
+        """Make a change, and wait until it is committed.
+
+        Args:
+            change: What to do.
+            force: Skip the checks of health; never those of consistency.
+            dry_run: Only say what would be done.
+            deadline_s: Event loop time (seconds) after which to give up.
+
+        Raises:
+            ChangeRefusedError: It must not be made; nothing was changed.
+            MemberNotFoundError: The roster has no such member; nothing was changed.
+            NoLeaderError: No leader could be asked; nothing was changed.
+            OutcomeUnknownError: It was proposed, and not seen committed in time.
+
+        """
+        ...
