@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from gorilla.consensus.ports import Disk
+from gorilla.consensus.ports import Disk, Readable
 from gorilla.consensus.remedies import MAKE_ANEW
 from gorilla.service.ports import Member
 
@@ -26,7 +26,18 @@ _MAY_STAND_ALONE: Final = frozenset(
 
 
 class IdentityError(Exception):
-    """The data directory must not be used as it is; the message says what to do."""
+    """The data directory must not be used as it is; the message says what to do.
+
+    Attributes:
+        problem: What is wrong.
+        remedy: What the operator does about it; empty where the problem says it.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        """Say both."""
+        super().__init__(f"{problem}. {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
 
 
 class GenesisRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,8 +59,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """The coordinator (its node id) that may form a cluster with this node; no other may."""
     cluster_id: str | None = None
     members: tuple[Member, ...] = ()
-    """The first voters of the cluster, the coordinator first; empty before it was formed."""
+    """The first voters of the cluster, the coordinator first; empty before it was formed. Of a
+    node that was invited: the voters at that time, itself not among them."""
     genesis: GenesisRef | None = None
+    joining: bool = False
+    """Whether it was invited to a cluster that there was already. Until its log says that it is a
+    member, it votes for nobody and asks for no votes."""
 
     @property
     def formed(self) -> bool:
@@ -94,7 +109,7 @@ def load_or_create(disk: Disk, name: str, harmless: Collection[str] = ()) -> Ide
     return identity
 
 
-def load(disk: Disk) -> Identity:
+def load(disk: Readable) -> Identity:
     """Read the identity.
 
     Raises:
@@ -108,8 +123,8 @@ def load(disk: Disk) -> Identity:
         raise _unreadable(str(error)) from error
     if file.format != FORMAT:
         raise IdentityError(
-            f"{IDENTITY_FILE} has format {file.format}, this Gorilla reads format {FORMAT}: "
-            f"start the version that wrote it, or a newer one"
+            f"{IDENTITY_FILE} has format {file.format}, this Gorilla reads format {FORMAT}",
+            "Start the version of Gorilla that wrote it, or a later one",
         )
     if zlib.crc32(file.identity) != file.crc32:
         raise _unreadable("its checksum does not match")
@@ -156,8 +171,10 @@ def _require_succession(old: Identity, new: Identity) -> None:
     fixed = [
         field
         for field in new.__struct_fields__
-        if getattr(old, field) not in (None, (), getattr(new, field))
+        if getattr(old, field) not in (None, (), False, getattr(new, field))
     ]
+    if old.formed and new.joining and not old.joining:
+        fixed.append("joining")
     if old.formed and old.genesis != new.genesis:
         fixed.append("genesis")
     if fixed:
@@ -166,6 +183,6 @@ def _require_succession(old: Identity, new: Identity) -> None:
 
 def _unreadable(why: str) -> IdentityError:
     return IdentityError(
-        f"{IDENTITY_FILE} can't be read: {why}. Bring it back from a copy of this very directory; "
-        f"if there is none, {MAKE_ANEW}"
+        f"{IDENTITY_FILE} can't be read: {why}",
+        f"Bring it back from a copy of this very directory; if there is none, {MAKE_ANEW}",
     )

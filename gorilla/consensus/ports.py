@@ -27,8 +27,8 @@ class AppendFile(Protocol):
         ...
 
 
-class Disk(Protocol):
-    """One directory. Names are plain file names in it."""
+class Readable(Protocol):
+    """One directory, to look at. Names are plain file names in it."""
 
     def names(self) -> list[str]:
         """Return the names of its files, sorted."""
@@ -37,6 +37,10 @@ class Disk(Protocol):
     def read(self, name: str, offset: int = 0, size: int = -1) -> bytes:
         """Return ``size`` bytes from ``offset`` (all that is left when negative)."""
         ...
+
+
+class Disk(Readable, Protocol):
+    """One directory, to work in."""
 
     def append(self, name: str) -> AppendFile:
         """Open for appending; made (its directory entry not yet durable) when missing."""

@@ -54,6 +54,8 @@ class CorruptSnapshotError(SnapshotError):
     Attributes:
         file: Its name in the data directory.
         offset: Where the trouble starts (bytes).
+        problem: What is wrong with it.
+        remedy: What the operator does about it.
     """
 
     def __init__(self, file: str, offset: int, problem: str, remedy: str = SET_ASIDE) -> None:
@@ -61,6 +63,8 @@ class CorruptSnapshotError(SnapshotError):
         super().__init__(f"{file} at byte {offset}: {problem}. {remedy}.")
         self.file = file
         self.offset = offset
+        self.problem = problem
+        self.remedy = remedy
 
 
 class SnapshotMeta(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,16 +162,29 @@ class Reader:
 
     def verify(self, size: int) -> SnapshotMeta:
         """Check the whole file of ``size`` bytes, and that it can be read to its end."""
+        meta, end = self._verified()
+        if end != size:
+            self._refuse(end, "something follows the end")
+        return meta
+
+    def verify_all(self) -> tuple[SnapshotMeta, int]:
+        """Check the whole file; also return its size (bytes)."""
+        meta, end = self._verified()
+        if self._read(end, 1):
+            self._refuse(end, "something follows the end")
+        return meta, end
+
+    def _verified(self) -> tuple[SnapshotMeta, int]:
         meta: SnapshotMeta | None = None
+        end = 0
         for section in self.sections():
             if section.kind == KIND_META:
                 meta = self._decode_meta(section)
             elif section.kind == KIND_CHUNK:
                 self.inflate(section)
-            elif section.end != size:
-                self._refuse(section.end, "something follows the end")
+            end = section.end
         assert meta is not None, "the sections begin with META"
-        return meta
+        return meta, end
 
     def sections(self) -> Iterator[Section]:
         """Yield the sections: META, CHUNKs, END. At the END, all checksums were right."""

@@ -49,6 +49,16 @@ def _add_nodes(commands: Commands) -> None:
 
 def _add_checks(commands: Commands) -> None:
     _command(commands, "check-config", "check the configuration, start nothing")
+    doctor = _command(commands, "doctor", "examine a data directory, change nothing")
+    _add_node(doctor, text="name of the member whose directory it is (default $GORILLA_NODE)")
+    doctor.add_argument(
+        "directory",
+        type=Path,
+        nargs="?",
+        default=None,
+        metavar="DIRECTORY",
+        help="a data directory, instead of a member's",
+    )
     _command(commands, "migrate", "bring the tables of the database up to date")
     commands.add_parser("version", help="print the version", description="Print the version.")
 

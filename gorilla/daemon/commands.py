@@ -82,6 +82,13 @@ def _hints(config: ClusterConfig) -> list[str]:
     return hints
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Examine a data directory, change nothing."""
+    from gorilla.daemon.doctor import doctor as examine  # noqa: PLC0415 - loads the journal
+
+    return examine(arguments)
+
+
 def migrate(arguments: argparse.Namespace) -> int:
     """Bring the tables up to date."""
     settings = Settings(arguments)
@@ -111,6 +118,7 @@ COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "run": run,
     "up": up,
     "check-config": check_config,
+    "doctor": doctor,
     "migrate": migrate,
     "snapshots": snapshots,
     "restore": restore,

@@ -309,13 +309,9 @@ class Journal(LibraryJournal):
             CorruptJournalError: The log starts after the snapshot, or has another command at its
                 place: a file is missing or damaged.
         """
-        if self.first_index > prev[1]:
-            self._refuse_gap(f"it starts at entry {self.first_index}", last[1])
+        self._refuse_misfit((prev, last))
         position = prev[1] - self.first_index
-        found = self._entries[position : position + 2]
-        if [entry[1:] for entry in found] == [prev[1:], last[1:]]:
-            if found != [prev, last]:
-                self._refuse_gap(f"its entry {prev[1]} or {last[1]} is another", last[1])
+        if self._log.holds(prev, last):
             if position > 0:
                 self._before_forgetting()
                 self._forget_below(prev[1])
@@ -335,8 +331,7 @@ class Journal(LibraryJournal):
         Raises:
             CorruptJournalError: The log starts later: the snapshot with the rest is missing.
         """
-        if self.first_index > 1:
-            self._refuse_gap(f"it starts at entry {self.first_index}", 0)
+        self._refuse_misfit(None)
 
     # -- inside
 
@@ -353,11 +348,10 @@ class Journal(LibraryJournal):
     def _refuse(self) -> NoReturn:
         raise JournalFailedError(f"the journal can't be used: {self._failure}")
 
-    def _refuse_gap(self, problem: str, snapshot: int) -> NoReturn:
-        against = f"snapshot is of entry {snapshot}" if snapshot else "there is no snapshot"
-        raise CorruptJournalError(
-            self._segments.oldest, 0, f"the log doesn't go with the snapshot: {problem}, {against}"
-        )
+    def _refuse_misfit(self, snapshot: tuple[Entry, Entry] | None) -> None:
+        problem = self._usable.misfit(snapshot)
+        if problem is not None:
+            raise CorruptJournalError(self._segments.oldest, 0, problem)
 
     def _record(self, record: Record) -> None:
         data = encode_record(record)

@@ -45,6 +45,32 @@ class Log:
         """The largest index; 0 when there is none."""
         return self.entries[-1][1] if self.entries else self.missing_to
 
+    def holds(self, prev: Entry, last: Entry) -> bool:
+        """Return whether two consecutive entries are in it, by index and term."""
+        return [entry[1:] for entry in self._pair(prev[1])] == [prev[1:], last[1:]]
+
+    def misfit(self, snapshot: tuple[Entry, Entry] | None) -> str | None:
+        """Return why the log can't go on from a snapshot of these last two entries, else None.
+
+        Without a snapshot it must begin at entry 1; with one, not after it.
+        """
+        if snapshot is None:
+            problem = self.first_index > 1 and f"it starts at entry {self.first_index}"
+            against = "there is no snapshot"
+        else:
+            prev, last = snapshot
+            against = f"snapshot is of entry {last[1]}"
+            if self.first_index > prev[1]:
+                problem = f"it starts at entry {self.first_index}"
+            else:
+                is_other = self.holds(prev, last) and self._pair(prev[1]) != [prev, last]
+                problem = is_other and f"its entry {prev[1]} or {last[1]} is another"
+        return f"the log doesn't go with the snapshot: {problem}, {against}" if problem else None
+
+    def _pair(self, index: int) -> list[Entry]:
+        position = index - self.first_index
+        return self.entries[position : position + 2] if position >= 0 else []
+
     def checkpoint(self) -> Checkpoint:
         """Return what the next segment has to start from."""
         return Checkpoint(self.first_index, self.last_index, self.term, self.vote, self.commit)

@@ -17,6 +17,7 @@ from gorilla.consensus.journal.records import (
     FRAME_MAGIC,
     HEADER_BYTES_MAX,
     HEADER_MAGIC,
+    Append,
     Close,
     Frame,
     Header,
@@ -29,7 +30,7 @@ from gorilla.consensus.journal.records import (
     frame_seed,
 )
 from gorilla.consensus.journal.segments import ClosedSegment, segment_name, segment_numbers
-from gorilla.consensus.ports import Disk
+from gorilla.consensus.ports import Disk, Readable
 from gorilla.consensus.remedies import SET_ASIDE
 
 log = logging.getLogger(__name__)
@@ -52,11 +53,38 @@ class RecoveryReport(NamedTuple):
     """Files removed: unfinished or no longer needed."""
 
 
+class SegmentFound(NamedTuple):
+    """What one segment file holds."""
+
+    name: str
+    size: int
+    """Bytes."""
+    frames: int
+    """Intact ones, header and closing frame not counted."""
+    entries: int
+    """Entries that were appended in it, kept or dropped later."""
+
+
+class Cut(NamedTuple):
+    """A torn frame at the end of a segment, to be cut."""
+
+    name: str
+    at: int
+    """Offset (bytes)."""
+    size: int
+    """Bytes that go."""
+
+
 @dataclass(slots=True)
 class Recovered:
     """A journal as read back. ``number`` is 0 when there is none yet."""
 
     log: Log
+    found: list[SegmentFound] = field(default_factory=list)
+    cuts: list[Cut] = field(default_factory=list)
+    """What a crash left at the end of segments; the last one's may be of the newest."""
+    leftovers: list[str] = field(default_factory=list)
+    """Segments that are unfinished, or no longer needed."""
     number: int = 0
     sequence: int = 0
     closed: list[ClosedSegment] = field(default_factory=list)
@@ -91,6 +119,21 @@ def recover(disk: Disk, node: str, *, must_exist: bool) -> Recovered:
     Raises:
         CorruptJournalError: The journal can't be trusted.
     """
+    result = read_back(disk, node, must_exist=must_exist)
+    _remove(disk, result)
+    for cut in result.cuts:
+        log.warning("%s: cutting a torn frame of %d bytes", cut.name, cut.size)
+        disk.truncate(cut.name, cut.at)
+    return result
+
+
+def read_back(disk: Readable, node: str, *, must_exist: bool) -> Recovered:
+    """Read the journal like :func:`recover`, but change nothing.
+
+    Raises:
+        CorruptJournalError: The journal can't be trusted.
+        OSError: A file can't be read.
+    """
     numbers, stale = _newest_run(segment_numbers(disk))
     scans, unfinished = _scan_all(disk, node, numbers)
     if not scans and (must_exist or numbers[:1] > [1]):
@@ -98,11 +141,16 @@ def recover(disk: Disk, node: str, *, must_exist: bool) -> Recovered:
             unfinished or segment_name(1), 0, "the journal of a member that took part is missing"
         )
     result = _replay(scans)
-    _remove(disk, stale + ([unfinished] if unfinished else []), result)
-    if scans:
-        _cut(disk, scans[-1], result)
-        if result.close_sequence is not None:
-            _cut(disk, scans[-2], None)
+    result.leftovers = stale + ([unfinished] if unfinished else [])
+    open_ended = scans[-1:] if result.close_sequence is None else scans[-2:]
+    result.cuts = [
+        Cut(scan.name, scan.end, scan.size - scan.end)
+        for scan in open_ended
+        if scan.end < scan.size
+    ]
+    newest = next((cut for cut in result.cuts if cut.name == scans[-1].name), None)
+    if newest is not None:
+        result.report = result.report._replace(bytes_cut=newest.size, cut_file=newest.name)
     return result
 
 
@@ -118,7 +166,7 @@ def _newest_run(numbers: list[int]) -> tuple[list[int], list[str]]:
     return numbers[start:], [segment_name(number) for number in numbers[:start]]
 
 
-def _scan_all(disk: Disk, node: str, numbers: list[int]) -> tuple[list[_Scan], str | None]:
+def _scan_all(disk: Readable, node: str, numbers: list[int]) -> tuple[list[_Scan], str | None]:
     """Read all segments; also return the name of a newest one that was never in use."""
     scans: list[_Scan] = []
     for number in numbers:
@@ -140,7 +188,7 @@ def _promised_more(scan: _Scan) -> bool:
     return scan.is_closed or scan.end < scan.size
 
 
-def _scan(disk: Disk, node: str, number: int) -> _Scan | None:
+def _scan(disk: Readable, node: str, number: int) -> _Scan | None:
     """Read a segment; None when it has no intact header and nothing else that is intact."""
     name, seed = segment_name(number), frame_seed(node)
     data = disk.read(name)
@@ -207,7 +255,6 @@ def _take(scan: _Scan, frame: Frame) -> None:
 
 def _replay(scans: list[_Scan]) -> Recovered:
     result = Recovered(Log())
-    frames = 0
     for position, scan in enumerate(scans):
         if position == 0:
             result.log.restart(scan.header.checkpoint)
@@ -217,7 +264,7 @@ def _replay(scans: list[_Scan]) -> Recovered:
             _replay_frame(result.log, scan.name, offset, records)
         result.number = scan.header.segment
         result.sequence = scan.header_sequence + len(scan.frames)
-        frames += len(scan.frames)
+        result.found.append(_found(scan))
     if result.log.missing_to:
         raise CorruptJournalError(
             segment_name(scans[0].header.segment - 1),
@@ -225,8 +272,14 @@ def _replay(scans: list[_Scan]) -> Recovered:
             f"the segment is missing, entries {result.log.first_index} to {result.log.missing_to} "
             "were in it or before it",
         )
+    frames = sum(len(scan.frames) for scan in scans)
     result.report = RecoveryReport(segments=len(scans), frames=frames)
     return result
+
+
+def _found(scan: _Scan) -> SegmentFound:
+    entries = sum(isinstance(record, Append) for frame in scan.frames for record in frame[2])
+    return SegmentFound(scan.name, scan.size, len(scan.frames), entries)
 
 
 def _check_succession(before: _Scan, scan: _Scan, result: Recovered) -> None:
@@ -251,19 +304,9 @@ def _replay_frame(target: Log, name: str, offset: int, records: list[Record]) ->
         raise CorruptJournalError(name, offset, str(error)) from error
 
 
-def _remove(disk: Disk, names: list[str], result: Recovered) -> None:
+def _remove(disk: Disk, result: Recovered) -> None:
     """Remove files; durable once the directory is synced, which opening does next."""
-    for name in names:
+    for name in result.leftovers:
         log.warning("removing %s: unfinished, or its entries are in a snapshot", name)
         disk.remove(name)
-    result.report = result.report._replace(removed=tuple(names))
-
-
-def _cut(disk: Disk, scan: _Scan, result: Recovered | None) -> None:
-    """Cut what follows the last intact frame."""
-    if scan.end == scan.size:
-        return
-    log.warning("%s: cutting a torn frame of %d bytes", scan.name, scan.size - scan.end)
-    disk.truncate(scan.name, scan.end)
-    if result is not None:
-        result.report = result.report._replace(bytes_cut=scan.size - scan.end, cut_file=scan.name)
+    result.report = result.report._replace(removed=tuple(result.leftovers))

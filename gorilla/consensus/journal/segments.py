@@ -27,7 +27,7 @@ from gorilla.consensus.journal.records import (
     encode_record,
     frame_seed,
 )
-from gorilla.consensus.ports import AppendFile, Disk
+from gorilla.consensus.ports import AppendFile, Disk, Readable
 
 _NAME: Final = re.compile(r"journal-(\d{16})\.log")
 
@@ -37,7 +37,7 @@ def segment_name(number: int) -> str:
     return f"journal-{number:016d}.log"
 
 
-def segment_numbers(disk: Disk) -> list[int]:
+def segment_numbers(disk: Readable) -> list[int]:
     """Return the numbers of the segments in a directory, ascending."""
     matches = (_NAME.fullmatch(name) for name in disk.names())
     return sorted(int(match[1]) for match in matches if match)
