@@ -13,6 +13,7 @@ import msgspec
 
 from gorilla.consensus.formation_actions import (
     Action,
+    Answered,
     Close,
     Fail,
     Join,
@@ -200,6 +201,7 @@ class _Run:
         self._network = network
         self._genesis = GenesisFile(disk)
         self._pending: deque[Action] = deque()
+        self._invited: dict[str, asyncio.Future[str | None]] = {}
         self._busy = False
 
     def start(self) -> None:
@@ -218,6 +220,7 @@ class _Run:
 
     def unlinked(self, peer: str) -> None:
         self._do(self._rules.unlinked(peer))
+        self._answered(peer, "the link was lost before it answered")
 
     def received(self, peer: str, message: Message) -> None:
         self._do(self._rules.received(peer, message))
@@ -227,6 +230,19 @@ class _Run:
 
     def troubled(self, name: str, reason: str) -> None:
         self._rules.troubled(name, reason)
+
+    def invite(self, joiner: Member, members: Sequence[Member]) -> asyncio.Future[str | None]:
+        answer = self._invited.get(joiner.id)
+        if answer is None:
+            answer = asyncio.get_running_loop().create_future()
+            self._invited[joiner.id] = answer
+            self._do(self._rules.invite(joiner, members))
+        return answer
+
+    def _answered(self, peer: str, objection: str | None) -> None:
+        answer = self._invited.pop(peer, None)
+        if answer is not None and not answer.done():
+            answer.set_result(objection)
 
     def _do(self, actions: Sequence[Action]) -> None:
         """Do the actions in their order, after those that an earlier event asked for."""
@@ -259,6 +275,15 @@ class _Run:
                 self._network.drop(action.peer)
             case Save():
                 save(self._disk, action.identity)
+            case KeepChunk() | KeepGenesis() | ServeChunk():
+                self._do_with_genesis(action)
+            case Answered():
+                self._answered(action.peer, action.objection)
+            case Join() | Fail():
+                self._end(action)
+
+    def _do_with_genesis(self, action: KeepChunk | KeepGenesis | ServeChunk) -> None:
+        match action:
             case KeepChunk():
                 self._genesis.keep(action.offset, action.data)
             case KeepGenesis():
@@ -266,8 +291,6 @@ class _Run:
             case ServeChunk():
                 chunk = Chunk(action.offset, self._genesis.read(action.offset))
                 self._network.send(action.peer, encode(chunk))
-            case Join() | Fail():
-                self._end(action)
 
     def _end(self, action: Join | Fail) -> None:
         if isinstance(action, Fail):

@@ -65,7 +65,15 @@ class Fail:
     text: str
 
 
-Action = Send | Save | KeepChunk | KeepGenesis | ServeChunk | Close | Join | Fail
+@dataclass(frozen=True)
+class Answered:
+    """The peer answered an invitation: it comes, or it objects for this reason."""
+
+    peer: str
+    objection: str | None
+
+
+Action = Send | Save | KeepChunk | KeepGenesis | ServeChunk | Close | Join | Fail | Answered
 
 
 @dataclass(frozen=True)

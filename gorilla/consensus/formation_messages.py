@@ -33,7 +33,7 @@ class Promise(msgspec.Struct, frozen=True, tag="formation.promise"):
 
 
 class Objection(msgspec.Struct, frozen=True, tag="formation.objection"):
-    """I don't promise, because."""
+    """I don't promise, or don't come, because."""
 
     text: Annotated[str, Meta(max_length=16_384)]
 
@@ -44,6 +44,22 @@ class Formed(msgspec.Struct, frozen=True, tag="formation.formed"):
     cluster_id: str
     members: Annotated[tuple[Member, ...], Meta(min_length=1, max_length=MEMBERS_MAX)]
     genesis: GenesisRef | None
+    joined: bool = False
+    """I was invited to it later: these members are not the first ones, nobody adopts them."""
+
+
+class Invite(msgspec.Struct, frozen=True, kw_only=True, tag="formation.invite"):
+    """Come to my cluster, to be added to its members."""
+
+    cluster_id: str
+    members: Annotated[tuple[Member, ...], Meta(min_length=1, max_length=MEMBERS_MAX)]
+    """The present ones."""
+    joiner: Member
+    """Who is meant, and where the others will look for it."""
+
+
+class Accepted(msgspec.Struct, frozen=True, tag="formation.accepted"):
+    """I belong to your cluster from now on; it is on disk."""
 
 
 class Fetch(msgspec.Struct, frozen=True, tag="formation.fetch"):
@@ -59,7 +75,7 @@ class Chunk(msgspec.Struct, frozen=True, tag="formation.chunk"):
     data: Annotated[bytes, Meta(max_length=CHUNK_BYTES)]
 
 
-FormationMessage = State | Ask | Promise | Objection | Formed | Fetch | Chunk
+FormationMessage = State | Ask | Promise | Objection | Formed | Invite | Accepted | Fetch | Chunk
 
 
 def encode(body: FormationMessage) -> Message:

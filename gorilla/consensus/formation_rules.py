@@ -7,6 +7,7 @@ each is unformed and lists the same members, it asks each for its *promise*. A n
 itself to one data directory of the coordinator, durably, and never to another. With every promise
 the coordinator fixes the cluster (its id, and each member's name and id) by one durable write. The
 others adopt that from any node that has it, after fetching the genesis state if there is one.
+A node that the others formed their cluster without waits to be invited (``formation_joining``).
 
 Why two clusters can't both live: each directory is bound to one coordinator's directory, which
 forms once; so the members of two clusters have no directory in common, whatever was wiped,
@@ -14,15 +15,14 @@ started twice, or configured differently. The price: if the coordinator's direct
 the first promise and the first adoption, the others wait for it, and say so.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from gorilla.consensus.formation_actions import (
     Action,
+    Answered,
     Close,
     Fail,
     Join,
@@ -39,12 +39,16 @@ from gorilla.consensus.formation_actions import (
     not_in,
     too_big,
 )
+from gorilla.consensus.formation_joining import joined, waiting_to_be_added, why_not_join
+from gorilla.consensus.formation_links import Fetching, PeerLink
 from gorilla.consensus.formation_messages import (
+    Accepted,
     Ask,
     Chunk,
     Fetch,
     FormationMessage,
     Formed,
+    Invite,
     Objection,
     Promise,
     State,
@@ -57,29 +61,6 @@ from gorilla.consensus.ports import Message
 from gorilla.service.ports import Member
 
 GENESIS_BYTES_MAX: Final = 16 * 1024**3
-
-
-@dataclass
-class _Link:
-    info: PeerInfo
-    state: State | None = None
-    asked: bool = False
-    promised: bool = False
-    objection: str | None = None
-    offer: Formed | None = None
-    """What the peer said of its cluster, found acceptable."""
-    formed: bool = False
-
-
-@dataclass
-class _Fetching:
-    source: str
-    offer: Formed
-    genesis: GenesisRef
-    offset: int = 0
-
-    def __post_init__(self) -> None:
-        self.digest = hashlib.sha256()
 
 
 class Formation:
@@ -109,9 +90,9 @@ class Formation:
         self._new_cluster_id = new_cluster_id
         self._genesis = genesis
         self._genesis_bytes_max = genesis_bytes_max
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, PeerLink] = {}
         self._troubles: dict[str, str] = {}
-        self._fetching: _Fetching | None = None
+        self._fetching: Fetching | None = None
 
     @property
     def is_coordinator(self) -> bool:
@@ -124,7 +105,7 @@ class Formation:
 
     def linked(self, info: PeerInfo) -> list[Action]:
         """A link to this peer is up; either side of it is unformed."""
-        self._links[info.id] = _Link(info)
+        self._links[info.id] = PeerLink(info)
         self._troubles.pop(info.name, None)
         if self.identity.formed:
             return [self._tell(info.id)]
@@ -149,7 +130,7 @@ class Formation:
     def refused(self, name: str, reason: str, text: str) -> list[Action]:
         """The member of this name refused this node."""
         self.troubled(name, text)
-        if reason == Reason.WRONG_IDENTITY and not self.identity.formed:
+        if reason in (Reason.WRONG_IDENTITY, Reason.REMOVED) and not self.identity.formed:
             return [Fail(text)]
         return []
 
@@ -165,6 +146,10 @@ class Formation:
         """Return whom formation waits for and why; nobody once this node is a member."""
         if self.identity.formed:
             return ()
+        links = self._links.values()
+        clusters = [(link.info.name, link.elsewhere) for link in links if link.elsewhere]
+        if clusters:
+            return (waiting_to_be_added(self.identity, clusters),)
         if not self.is_coordinator:
             return (Waiting(self._names[0], self._why_not_adopted()),)
         waiting = [
@@ -176,7 +161,7 @@ class Formation:
             waiting.insert(0, Waiting(self.identity.name, bound_elsewhere(self.identity)))
         return tuple(waiting)
 
-    def _dispatch(self, link: _Link, body: FormationMessage) -> list[Action]:
+    def _dispatch(self, link: PeerLink, body: FormationMessage) -> list[Action]:
         actions: list[Action] = []
         match body:
             case State():
@@ -189,13 +174,23 @@ class Formation:
                 actions = self._advance()
             case Objection():
                 link.objection = body.text
+                actions = [Answered(link.info.id, body.text)] if self.identity.formed else []
+            case Invite() | Accepted():
+                actions = self._dispatch_joining(link, body)
             case Formed():
                 actions = self._hear(link, body)
-            case Fetch():
-                actions = self._serve(link, body)
-            case Chunk():
-                actions = self._keep(link, body)
+            case Fetch() | Chunk():
+                actions = self._dispatch_genesis(link, body)
         return actions
+
+    def _dispatch_joining(self, link: PeerLink, body: Invite | Accepted) -> list[Action]:
+        if isinstance(body, Invite):
+            return self._consider(link, body)
+        # It comes back as a link between members.
+        return [Answered(link.info.id, None), Close(link.info.id)]
+
+    def _dispatch_genesis(self, link: PeerLink, body: Fetch | Chunk) -> list[Action]:
+        return self._serve(link, body) if isinstance(body, Fetch) else self._keep(link, body)
 
     # The coordinator: everybody heard, everybody promised, formed.
 
@@ -212,7 +207,7 @@ class Formation:
             link.asked = True
         return [Send(link.info.id, encode(Ask(names=self._names))) for link in asks]
 
-    def _form(self, links: Sequence[_Link]) -> list[Action]:
+    def _form(self, links: Sequence[PeerLink]) -> list[Action]:
         ids = {link.info.name: link.info.id for link in links}
         ids[self.identity.name] = self.identity.node_id
         self.identity = msgspec.structs.replace(
@@ -235,7 +230,7 @@ class Formation:
             return f"two nodes with different data directories are both called {name}: stop one"
         return self._why_unfit(links[0])
 
-    def _why_unfit(self, link: _Link) -> str | None:
+    def _why_unfit(self, link: PeerLink) -> str | None:
         if link.info.cluster_id is not None:
             return f"it belongs to cluster {link.info.cluster_id} already"
         if link.state is None:
@@ -260,7 +255,7 @@ class Formation:
 
     # The others: promise, hear, fetch, adopt.
 
-    def _answer(self, link: _Link, ask: Ask) -> list[Action]:
+    def _answer(self, link: PeerLink, ask: Ask) -> list[Action]:
         peer = link.info.id
         if self.identity.formed:
             return [self._tell(peer)]
@@ -276,15 +271,23 @@ class Formation:
         self.identity = msgspec.structs.replace(self.identity, promised_to=peer)
         return [Save(self.identity), promise]
 
-    def _hear(self, link: _Link, formed: Formed) -> list[Action]:
+    def _hear(self, link: PeerLink, formed: Formed) -> list[Action]:
         link.formed = True
         if self.identity.formed:
             return [Close(link.info.id)]  # it comes back as a link between members
+        if formed.joined or self._is_none_of(formed):
+            link.elsewhere = formed
+            return []
         problem = self._why_not_mine(formed)
         if problem is not None:
             return [Fail(problem)]
         link.offer = formed
         return self._take_an_offer()
+
+    def _is_none_of(self, formed: Formed) -> bool:
+        """Return whether this node had nothing to do with the forming of that cluster."""
+        ids = {member.id for member in formed.members}
+        return self.identity.promised_to is None and self.identity.node_id not in ids
 
     def _why_not_mine(self, formed: Formed) -> str | None:
         me = self.identity
@@ -303,11 +306,11 @@ class Formation:
             if link.offer is not None:
                 if link.offer.genesis is None:
                     return self._adopt(link.offer)
-                self._fetching = _Fetching(peer, link.offer, link.offer.genesis)
+                self._fetching = Fetching(peer, link.offer, link.offer.genesis)
                 return [Send(peer, encode(Fetch(0)))]
         return []
 
-    def _keep(self, link: _Link, chunk: Chunk) -> list[Action]:
+    def _keep(self, link: PeerLink, chunk: Chunk) -> list[Action]:
         fetching = self._fetching
         peer = link.info.id
         if fetching is None or fetching.source != peer or chunk.offset != fetching.offset:
@@ -334,10 +337,34 @@ class Formation:
             members=offer.members,
             genesis=offer.genesis,
         )
-        spread: Iterable[Action] = (
-            Close(peer) if link.formed else self._tell(peer) for peer, link in self._links.items()
+        return [Save(self.identity), *self._spread(), Join(self.identity)]
+
+    def _spread(self, but: str | None = None) -> Iterable[Action]:
+        """Tell those that have no cluster; the others come back as links between members."""
+        for peer, link in self._links.items():
+            if peer != but:
+                yield Close(peer) if link.formed else self._tell(peer)
+
+    # A newcomer: come when invited; a member: invite.
+
+    def invite(self, joiner: Member, members: Sequence[Member]) -> list[Action]:
+        """Invite a node that is linked and belongs to no cluster; ``Answered`` comes of it."""
+        assert self.identity.cluster_id is not None
+        invitation = Invite(
+            cluster_id=self.identity.cluster_id, members=tuple(members), joiner=joiner
         )
-        return [Save(self.identity), *spread, Join(self.identity)]
+        return [Send(joiner.id, encode(invitation))]
+
+    def _consider(self, link: PeerLink, invite: Invite) -> list[Action]:
+        peer = link.info.id
+        problem = why_not_join(self.identity, self._genesis, link.info, invite)
+        if problem is not None:
+            return [Send(peer, encode(Objection(problem)))]
+        accepted = Send(peer, encode(Accepted()))
+        if self.identity.formed:
+            return [accepted]
+        self.identity = joined(self.identity, invite)
+        return [Save(self.identity), accepted, *self._spread(but=peer), Join(self.identity)]
 
     def _why_not_adopted(self) -> str:
         coordinator = self._names[0]
@@ -355,10 +382,11 @@ class Formation:
 
     def _tell(self, peer: str) -> Action:
         assert self.identity.cluster_id is not None
-        formed = Formed(self.identity.cluster_id, self.identity.members, self.identity.genesis)
+        me = self.identity
+        formed = Formed(self.identity.cluster_id, me.members, me.genesis, me.joining)
         return Send(peer, encode(formed))
 
-    def _serve(self, link: _Link, fetch: Fetch) -> list[Action]:
+    def _serve(self, link: PeerLink, fetch: Fetch) -> list[Action]:
         genesis = self.identity.genesis
         if not self.identity.formed or genesis is None or not 0 <= fetch.offset < genesis.size:
             return [Close(link.info.id)]
@@ -367,5 +395,5 @@ class Formation:
     def _others(self) -> list[str]:
         return [name for name in self._names if name != self.identity.name]
 
-    def _links_named(self, name: str) -> list[_Link]:
+    def _links_named(self, name: str) -> list[PeerLink]:
         return [link for link in self._links.values() if link.info.name == name]

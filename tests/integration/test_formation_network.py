@@ -9,6 +9,7 @@ from gorilla.config.addresses import Address
 from gorilla.config.secrets import Secret
 from gorilla.consensus.formation import FormationError, FormationOptions, form, roster
 from gorilla.consensus.identity import GENESIS_FILE, Identity, load, load_or_create, save
+from gorilla.consensus.peers.joining import InviteError
 from gorilla.consensus.peers.network import PeerNetwork
 from gorilla.service.ports import Member
 from tests.support.disks import MemoryDisk, PowerCutError
@@ -21,7 +22,7 @@ STATE = bytes(range(256)) * 4_096  # 1 MiB: several chunks
 class Machine:
     """A data directory and what runs on it."""
 
-    def __init__(self, town, name, disk=None):
+    def __init__(self, town, name, disk=None, listed=None):
         self.town = town
         self.name = name
         self.disk = disk or MemoryDisk()
@@ -30,6 +31,12 @@ class Machine:
         self.waiting = []
         self.handler = Recorder()
         self.progress = Recorder()
+        self.listed = listed
+
+    def configured(self):
+        """What this machine's configuration lists: everybody, or those named."""
+        everybody = self.town.configured()
+        return tuple(one for one in everybody if self.listed is None or one.name in self.listed)
 
     async def start(self, *, secret=SECRET, genesis=None):
         identity = load_or_create(self.disk, self.name)
@@ -38,7 +45,7 @@ class Machine:
         port = int(configured.peer.rpartition(":")[2])
         bind = Address(LOOPBACK, 0 if port == 1 else port)
         self.network = PeerNetwork(
-            me, identity.cluster_id, secret, self.town.configured, None, options(bind=bind)
+            me, identity.cluster_id, secret, self.configured, None, options(bind=bind)
         )
         await self.network.start()
         self.town.members[self.name] = Member(
@@ -52,7 +59,7 @@ class Machine:
         formed = await form(
             identity,
             self.disk,
-            self.town.configured(),
+            self.configured(),
             self.network,
             BytesReader(genesis) if genesis else None,
             FormationOptions(progress=lambda waiting: self.progress.note("waiting", waiting)),
@@ -84,8 +91,8 @@ class Town:
     def configured(self):
         return tuple(self.members.values())
 
-    def machine(self, name, disk=None):
-        self.machines.append(Machine(self, name, disk))
+    def machine(self, name, disk=None, listed=None):
+        self.machines.append(Machine(self, name, disk, listed))
         return self.machines[-1]
 
     async def all_listen(self):
@@ -279,6 +286,83 @@ async def test_a_disk_that_fails_ends_formation():
             await n1.formed()
 
         assert not load(disk.crash()).formed
+
+
+NAMES = ("n1", "n2", "n3")
+
+
+async def a_cluster_and_a_newcomer(town):
+    founders = [town.machine(name, listed=NAMES) for name in NAMES]
+    await town.start(*founders)
+    for machine in founders:
+        await machine.formed()
+    town.members["n4"] = Member(id="", name="n4", peer=f"{LOOPBACK}:1", http="")
+    newcomer = town.machine("n4")
+    await newcomer.start()
+    await newcomer.progress.until(
+        lambda: "(n1, n2, n3)" in str(newcomer.progress.of("waiting")[-1:])
+    )
+    return founders, newcomer
+
+
+async def invite(inviter, newcomer, **changes):
+    identity = load(newcomer.disk)
+    peer = str(newcomer.network.address)
+    joiner = Member(**({"id": identity.node_id, "name": "n4", "peer": peer, "http": ""} | changes))
+    deadline_s = asyncio.get_running_loop().time() + DEADLINE_S
+    members = load(inviter.disk).members
+    await inviter.network.newcomers.invite(joiner, members, deadline_s)
+
+
+@on_both_loops
+async def test_a_newcomer_waits_is_invited_and_linked_with_everybody():
+    async with town_of(*NAMES) as town:
+        founders, newcomer = await a_cluster_and_a_newcomer(town)
+        found = founders[1].network.newcomers.unformed("n4")
+        assert (found.id, found.cluster_id) == (load(newcomer.disk).node_id, None)
+        assert founders[1].network.newcomers.unformed("n3") is None
+
+        await invite(founders[1], newcomer)
+
+        assert load(newcomer.disk.crash()).joining
+        identity = await newcomer.formed()
+        assert identity.cluster_id == load(founders[0].disk).cluster_id
+        await all_linked(*founders, newcomer)
+        assert founders[1].network.newcomers.unformed("n4").cluster_id == identity.cluster_id
+        await invite(founders[1], newcomer)
+
+
+@on_both_loops
+async def test_whoever_invites_hears_why_it_comes_to_nothing():
+    async with town_of(*NAMES) as town:
+        founders, newcomer = await a_cluster_and_a_newcomer(town)
+
+        with pytest.raises(InviteError, match="does not come: the invitation is meant for n5"):
+            await invite(founders[0], newcomer, name="n5")
+        with pytest.raises(InviteError, match="n4 is not linked with n1: start it"):
+            await invite(founders[0], newcomer, id="somebody else")
+        inviting = asyncio.ensure_future(invite(founders[0], newcomer))
+        network, newcomer_id = founders[0].network, load(newcomer.disk).node_id
+        asyncio.get_running_loop().call_soon(network.drop, newcomer_id)  # once it is sent
+        with pytest.raises(InviteError, match="the link was lost before it answered"):
+            await inviting
+
+
+@on_both_loops
+async def test_a_newcomer_is_found_where_it_is_said_to_be_though_it_does_not_list_the_leader():
+    async with town_of(*NAMES) as town:
+        founders, _ = await a_cluster_and_a_newcomer(town)
+        town.members["n5"] = Member(id="", name="n5", peer=f"{LOOPBACK}:1", http="")
+        town.members["n0"] = Member(id="", name="n0", peer=f"{LOOPBACK}:1", http="")
+        newcomer = town.machine("n0", listed=("n5", "n0"))
+        await newcomer.start()
+
+        founders[2].network.newcomers.dial((town.members["n0"],))
+
+        await newcomer.progress.until(
+            lambda: "waiting to be added" in str(newcomer.progress.of("waiting")[-1:])
+        )
+        assert founders[2].network.newcomers.unformed("n0") is not None
 
 
 def test_only_the_addresses_of_members_follow_the_configuration():

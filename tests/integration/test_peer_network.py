@@ -343,7 +343,7 @@ async def test_a_learner_is_dialled_though_the_roster_lacks_it():
         network.drop(learner.id)
         await handler.until(lambda: handler.up() == [])
 
-        network.dial_also(lambda: (learner,))
+        network.newcomers.dial((learner,))
 
         await handler.until(lambda: handler.up() == [learner.id])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gorilla.consensus.formation_actions import (
+    Answered,
     Close,
     Fail,
     Join,
@@ -73,6 +74,7 @@ class Process:
         self.alive = True
         self.joined = False
         self.failure = None
+        self.answers = []
         self.lines = {}  # peer id -> the line on which this process hears it
         self.names = names
         identity = load_or_create(disk, name)
@@ -117,6 +119,8 @@ class Process:
                 self.unlink(action.peer)
             case Join():
                 self.joined = True
+            case Answered():
+                self.answers.append((action.peer, action.objection))
             case Fail():
                 self.failure = action.text
                 self.crash()
@@ -181,6 +185,11 @@ class World:
 
     def check(self, identity):
         if not identity.formed:
+            return
+        if identity.joining:
+            assert identity.cluster_id in self.clusters
+            known = self.formed.setdefault(identity.node_id, identity.cluster_id)
+            assert known == identity.cluster_id
             return
         fixed = (identity.members, identity.genesis)
         assert self.clusters.setdefault(identity.cluster_id, fixed) == fixed

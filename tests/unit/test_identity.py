@@ -1,5 +1,7 @@
 """Who a data directory is: durable at once, never changed, refused with a remedy when damaged."""
 
+import zlib
+
 import msgspec
 import pytest
 
@@ -146,6 +148,31 @@ def test_a_cluster_without_genesis_never_gets_one():
     save(disk, plain)
     with pytest.raises(IdentityError, match="genesis of a data directory can't be changed"):
         save(disk, formed())
+
+
+def test_a_directory_that_was_invited_remembers_it():
+    disk = MemoryDisk()
+    made = load_or_create(disk, "n3")
+    joining = msgspec.structs.replace(made, cluster_id="c", members=(N1, N2), joining=True)
+    save(disk, joining)
+    assert load(disk.crash()) == joining
+    with pytest.raises(IdentityError, match=r"^joining of a data directory can't be changed"):
+        save(disk, msgspec.structs.replace(joining, joining=False))
+
+
+def test_a_first_voter_never_becomes_one_that_was_invited():
+    disk = MemoryDisk()
+    save(disk, formed())
+    with pytest.raises(IdentityError, match="joining of a data directory can't be changed"):
+        save(disk, msgspec.structs.replace(formed(), joining=True))
+
+
+def test_a_file_from_before_there_were_invitations_is_read():
+    fields = msgspec.to_builtins(formed())
+    del fields["joining"]
+    body = msgspec.json.encode(fields)
+    file = {"format": 1, "crc32": zlib.crc32(body), "identity": msgspec.Raw(body)}
+    assert load(MemoryDisk({IDENTITY_FILE: msgspec.json.encode(file)})) == formed()
 
 
 def test_a_promise_is_given_once():

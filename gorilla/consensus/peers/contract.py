@@ -1,8 +1,9 @@
 """What the peer network asks of those that use it, and what they may set."""
 
+import asyncio
 import secrets
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from gorilla.config.addresses import Address
 from gorilla.consensus.peers.dialing import Pace
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message
+from gorilla.service.ports import Member
 
 
 class PeerHandler(Protocol):
@@ -52,6 +54,14 @@ class FormationLinks(Protocol):
 
     def received(self, peer: str, message: Message) -> None:
         """A message came over it."""
+        ...
+
+    def invite(self, joiner: Member, members: Sequence[Member]) -> asyncio.Future[str | None]:
+        """Invite a linked node that belongs to no cluster; gives its objection, None if it comes.
+
+        Asked again while there is no answer, it gives the same future. A link that is lost counts
+        as an objection, though the node may have accepted.
+        """
         ...
 
     def refused(self, name: str, reason: str, text: str) -> None:

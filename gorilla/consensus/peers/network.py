@@ -26,6 +26,7 @@ from gorilla.consensus.peers.handshake import (
     Speaker,
     require_protection,
 )
+from gorilla.consensus.peers.joining import Newcomers
 from gorilla.consensus.peers.link import LAST_WORDS_S, Link, LinkLimits
 from gorilla.consensus.peers.registry import LinkRegistry
 from gorilla.consensus.ports import Message
@@ -72,6 +73,8 @@ class PeerNetwork:
         self._secret = secret
         self._options = options or PeerOptions()
         self._registry = LinkRegistry(me, cluster_id, members, handler, self._wake)
+        self.newcomers = Newcomers(self._registry, self.roster_changed)
+        """What is needed of the links to bring a node into the cluster."""
         self._server: asyncio.Server | None = None
         self._unflushed: dict[Link, None] = {}
         self._dialers: dict[str, tuple[Dialer, asyncio.Task[None]]] = {}
@@ -160,11 +163,6 @@ class PeerNetwork:
         """
         self._registry.members = members
         self._registry.removed = removed
-        self.roster_changed()
-
-    def dial_also(self, learners: Callable[[], Sequence[Member]]) -> None:
-        """Dial these nodes too, which the roster does not have (yet); it is asked every time."""
-        self._registry.learners = learners
         self.roster_changed()
 
     def roster_changed(self) -> None:
@@ -299,7 +297,7 @@ class PeerNetwork:
     def _keep_dialers(self) -> None:
         """Have one dialer for every other member and learner, and no more."""
         registry = self._registry
-        known = (*registry.members(), *registry.learners())
+        known = (*registry.members(), *registry.learners)
         names = {member.name for member in known} - {self._me.name}
         for name in names - self._dialers.keys():
             self._dialers[name] = self._start_dialer(name)

@@ -51,8 +51,8 @@ class LinkRegistry:
         self.members = members
         self.removed: Callable[[str], bool] | None = None
         """Tells whether a member of this id was removed for good."""
-        self.learners: Callable[[], Sequence[Member]] = tuple
-        """Gives the nodes that are dialled though the roster doesn't have them (yet)."""
+        self.learners: tuple[Member, ...] = ()
+        """The nodes that are dialled though the roster doesn't have them (yet)."""
         self.handler = handler
         self.formation: FormationLinks | None = None
         self.current: dict[str, Link] = {}
@@ -98,7 +98,7 @@ class LinkRegistry:
 
     def member_named(self, name: str) -> Member | None:
         """Return the member, or the learner, of this name."""
-        known = (*self.members(), *self.learners())
+        known = (*self.members(), *self.learners)
         return next((member for member in known if member.name == name), None)
 
     def cut_removed(self) -> None:
