@@ -8,8 +8,9 @@ from typing import Final
 import msgspec
 
 from gorilla.consensus.engine import Engine
-from gorilla.consensus.peers.handshake import PeerInfo
+from gorilla.consensus.peers.handshake import PeerInfo, Reason
 from gorilla.consensus.ports import Message
+from gorilla.consensus.roster import RemovedError
 from gorilla.service.errors import NoLeaderError
 from gorilla.service.ports import ConsensusView, ReadPoint, Role
 
@@ -177,7 +178,10 @@ class Driver:
         self._guarded(lambda: self._engine.unreachable(peer_id))
 
     def refused(self, peer_name: str, reason: str, text: str) -> None:
-        """Tell the operator that a member refuses this node."""
+        """Tell the operator that a member refuses this node; end it when it was removed."""
+        if reason == Reason.REMOVED:
+            self._fail(RemovedError(f"{peer_name} refuses this node: {text}"))
+            return
         log.error("%s refuses this node (%s): %s", peer_name, reason, text)
 
     def received(self, peer_id: str, message: Message) -> None:

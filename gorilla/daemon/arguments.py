@@ -12,7 +12,8 @@ Settings come from the environment (GORILLA_...), then the --env-file, then the 
 the defaults; .env.example and cluster.example.toml in the source tree explain every one.
 
 exit codes: 0 done, 1 it could not be done, 2 the command line or the configuration is wrong,
-70 (run) the node stopped itself rather than risk what it promised
+70 (run) the node stopped itself rather than risk what it promised, 71 (run) the node was removed
+from its cluster
 """
 
 

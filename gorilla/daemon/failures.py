@@ -11,6 +11,10 @@ class Exit(IntEnum):
     """The command was understood and could not be carried out."""
     USAGE = 2
     """The command line, the configuration or the machine must be changed first."""
+    STOPPED_ITSELF = 70
+    """A node stopped rather than risk what it promised (EX_SOFTWARE)."""
+    REMOVED = 71
+    """A node was removed from its cluster: to start it again with the same data is of no use."""
 
 
 class CommandError(Exception):

@@ -28,6 +28,7 @@ from gorilla.consensus.library import FailStopError, LibraryMismatchError, check
 from gorilla.consensus.peers.handshake import require_protection
 from gorilla.consensus.peers.network import PeerNetwork, PeerOptions, PortInUseError
 from gorilla.consensus.restoring import seed_snapshot
+from gorilla.consensus.roster import RemovedError
 from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.snapshots import SnapshotError, SnapshotStore
 from gorilla.daemon.failures import CommandError, Exit
@@ -39,9 +40,6 @@ from gorilla.service.ports import Member
 from gorilla.service.time import SystemClock
 
 log = logging.getLogger(__name__)
-
-FAIL_STOP_CODE: Final = 70
-"""Exit code of a node that stopped itself rather than risk what it promised (EX_SOFTWARE)."""
 
 LEAVE_BALANCER_S: Final = 0.6
 """How long a stopping node goes on serving while ``/_ready`` says no: two checks of a balancer."""
@@ -80,6 +78,8 @@ def run_node(config: ClusterConfig, node_name: str) -> int:
     try:
         check_library()
         return uvloop.run(NodeProcess(config, config.member(node_name)).run())
+    except RemovedError as error:
+        raise CommandError(str(error), Exit.REMOVED) from error
     except STARTUP_FAILURES as error:
         raise CommandError(str(error)) from error
 
@@ -314,10 +314,14 @@ def _http_limits(config: ClusterConfig) -> HttpLimits:
 
 def _fail_stop(error: BaseException) -> None:
     """End the process at once: going on could break a promise (docs/adr/0004)."""
+    code = Exit.STOPPED_ITSELF
     if isinstance(error, JournalFailedError):
         # The disk, not the program: where in the program it was noticed helps nobody.
         log.critical("this node stops itself: %s. Mend the disk and start it again", error)
+    elif isinstance(error, RemovedError):
+        log.critical("this node stops for good: %s", error)
+        code = Exit.REMOVED
     else:
         log.critical("this node stops itself: %s", error, exc_info=error)
     logging.shutdown()
-    os._exit(FAIL_STOP_CODE)
+    os._exit(code)

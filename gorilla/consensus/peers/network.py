@@ -135,7 +135,7 @@ class PeerNetwork:
     def attach(self, handler: PeerHandler) -> None:
         """Begin to link with the other members of the cluster on behalf of ``handler``."""
         assert self._registry.handler is None
-        self._registry.handler = handler
+        self._registry.hand_over_to(handler)
         self._wake_all()
 
     def serve_formation(self, formation: FormationLinks) -> None:

@@ -92,6 +92,11 @@ class LinkRegistry:
         self.cluster_id = cluster_id
         self._refusals.clear()
 
+    def hand_over_to(self, handler: PeerHandler) -> None:
+        """Tell this handler from now on, of refusals that nobody heard of too."""
+        self.handler = handler
+        self._refusals.clear()
+
     def is_linked(self, name: str) -> bool:
         """Return whether there is a link to a node of this name."""
         return any(link.info and link.info.name == name for link in self.current.values())
