@@ -9,6 +9,7 @@ import msgspec
 from gorilla.api.routing import Parameter, Route
 from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, ProblemBody, Resource
 from gorilla.wire.fields import TOKEN_CHARS_MAX
+from gorilla.wire.membership import MemberKey
 from gorilla.wire.problems import PROBLEMS, ProblemCode
 
 _PROBLEM_TYPE: Final = "application/problem+json"
@@ -47,6 +48,11 @@ _PATH_PARAMETERS: Final[dict[str, dict[str, object]]] = {
             "pattern": NO_CONTROL_CHARACTERS,
         },
         "example": "n1xQb0Jb6hT3jKp7Vv2YwE9s",
+    },
+    "id": {
+        "description": "A member's id or its name.",
+        "schema": msgspec.json.schema(MemberKey),
+        "example": "n3",
     },
 }
 
@@ -109,11 +115,12 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
+        schema: dict[str, object] = {**_reference(route.body)}
+        if route.body_fields_min:
+            schema["minProperties"] = route.body_fields_min
         operation["requestBody"] = {
-            "required": True,
-            "content": {
-                "application/json": {"schema": _reference(route.body), "example": route.example}
-            },
+            "required": route.body_required,
+            "content": {"application/json": {"schema": schema, "example": route.example}},
         }
     return operation
 
@@ -217,4 +224,5 @@ _EXAMPLE_MEMBERS: Final[dict[ProblemCode, dict[str, object]]] = {
         "retryAfter": 12.5,
     },
     ProblemCode.TIMEOUT_TOO_SHORT: {"remaining": 21.25},
+    ProblemCode.CHANGE_REFUSED: {"reason": "would_lose_quorum"},
 }

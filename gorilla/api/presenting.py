@@ -19,7 +19,9 @@ from gorilla.domain.outcomes import (
     TtlTooShort,
 )
 from gorilla.service.errors import (
+    ChangeRefusedError,
     DrainingError,
+    MemberNotFoundError,
     NoLeaderError,
     NotServedError,
     OutcomeUnknownError,
@@ -128,16 +130,28 @@ def problem_of(error: Exception, request_id: str) -> ProblemError:
         case NotServedError():
             code = next(code for kind, code in _CODES if isinstance(error, kind))
             return ProblemError(code, str(error), retry_after_s=error.retry_after_s)
+        case MemberNotFoundError() | ChangeRefusedError():
+            return _change_problem(error)
         case OutcomeUnknownError():
             return ProblemError(ProblemCode.OUTCOME_UNKNOWN, str(error))
-        case MaybeStoredError():
-            detail = f"The snapshot may or may not have been stored: {error}."
-            return ProblemError(ProblemCode.OUTCOME_UNKNOWN, detail)
         case ArchiveError():
-            return ProblemError(ProblemCode.ARCHIVE_UNAVAILABLE, f"Nothing was done: {error}.")
+            return _archive_problem(error)
         case _:
             log.error("request %s failed", request_id, exc_info=error)
             return ProblemError(ProblemCode.INTERNAL)
+
+
+def _change_problem(error: MemberNotFoundError | ChangeRefusedError) -> ProblemError:
+    if isinstance(error, MemberNotFoundError):
+        return ProblemError(ProblemCode.MEMBER_NOT_FOUND, str(error))
+    return ProblemError(ProblemCode.CHANGE_REFUSED, str(error), extra={"reason": error.reason})
+
+
+def _archive_problem(error: ArchiveError) -> ProblemError:
+    if isinstance(error, MaybeStoredError):
+        detail = f"The snapshot may or may not have been stored: {error}."
+        return ProblemError(ProblemCode.OUTCOME_UNKNOWN, detail)
+    return ProblemError(ProblemCode.ARCHIVE_UNAVAILABLE, f"Nothing was done: {error}.")
 
 
 def problem_answer(problem: ProblemError, request_id: str) -> Answer:

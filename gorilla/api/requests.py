@@ -58,6 +58,10 @@ class Call:
         """Return the token in the path; a malformed one is noted, then it is empty."""
         return self.errors.check("token", _token_of, self._parameters[1]) or ""
 
+    def member(self) -> str:
+        """Return the member id or name in the path; a bad one is noted, then it is empty."""
+        return self.errors.check("id", _resource_of, self._parameters[0]) or ""
+
     def query(self) -> Query:
         """Return the query's parameters."""
         return Query(parse_query(self._query), self.errors)
@@ -70,6 +74,15 @@ class Call:
 
         """
         return Body(await _read(self._request, self._limits.body_s_max), self.errors)
+
+    async def optional_body(self) -> Body:
+        """Read the body; without one it has no fields.
+
+        Raises:
+            ProblemError: As :meth:`body` does.
+
+        """
+        return Body(await _read(self._request, self._limits.body_s_max) or b"{}", self.errors)
 
 
 def _resource_of(text: str) -> str:

@@ -7,8 +7,10 @@ from gorilla.api.dependencies import ApiDependencies
 from gorilla.api.documents import Documents
 from gorilla.api.locks import PAGE_DEFAULT, PAGE_MAX, LockCalls
 from gorilla.api.machines import METRICS_TYPE, MachineCalls
+from gorilla.api.membership import MembershipCalls, membership_routes
 from gorilla.api.routing import Parameter, Route, Success
 from gorilla.api.snapshots import SnapshotCalls
+from gorilla.service.membership import MembershipService
 from gorilla.wire.bodies import (
     NO_CONTROL_CHARACTERS,
     AcquireBody,
@@ -61,6 +63,7 @@ def routes(deps: ApiDependencies, documents: Documents) -> tuple[Route, ...]:
         *_token_routes(locks),
         *_look_routes(locks),
         *_cluster_routes(ClusterCalls(deps.cluster), SnapshotCalls(deps.snapshots)),
+        *_change_routes(deps.membership),
         *_machine_routes(MachineCalls(deps.cluster, deps.registry), documents),
         *_page_routes(documents),
     )
@@ -217,6 +220,10 @@ def _cluster_routes(cluster: ClusterCalls, snapshots: SnapshotCalls) -> tuple[Ro
             problems=(Code.ARCHIVE_UNAVAILABLE, Code.STARTING, Code.OUTCOME_UNKNOWN),
         ),
     )
+
+
+def _change_routes(membership: MembershipService | None) -> tuple[Route, ...]:
+    return () if membership is None else membership_routes(MembershipCalls(membership))
 
 
 def _machine_routes(machines: MachineCalls, documents: Documents) -> tuple[Route, ...]:

@@ -61,6 +61,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[ProblemCode, ...] = ()
     """Codes that it may answer with, beyond those that every call may."""
     body: type[msgspec.Struct] | None = None
+    body_required: bool = True
+    """Whether the body must be there, when there is one at all."""
+    body_fields_min: int = 0
+    """How many of the body's optional fields must be there at least."""
     query: tuple[Parameter, ...] = ()
     example: dict[str, object] | None = None
     """An example of the request body."""

@@ -57,11 +57,11 @@ AskedSeconds = Annotated[
 ]
 
 
-class _Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class WireBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of every body."""
 
 
-class AcquireBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AcquireBody(WireBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Asks for a lock."""
 
     owner: Owner
@@ -76,14 +76,14 @@ class AcquireBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = UNSET
 
 
-class ExtendBody(_Body, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExtendBody(WireBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Asks to hold a lock for longer."""
 
     timeout: AskedSeconds
     owner: Owner | UnsetType | None = UNSET
 
 
-class LockBody(_Body, frozen=True, kw_only=True):
+class LockBody(WireBody, frozen=True, kw_only=True):
     """A lock that somebody holds, as its owner sees it."""
 
     id: Annotated[int, Meta(ge=1, description="The grant's number, never used twice.")]
@@ -103,7 +103,7 @@ class LockBody(_Body, frozen=True, kw_only=True):
     fencing_token: FencingToken
 
 
-class HeldLockBody(_Body, frozen=True, kw_only=True):
+class HeldLockBody(WireBody, frozen=True, kw_only=True):
     """A lock that somebody holds, as everybody may see it: without its token."""
 
     id: Annotated[int, Meta(ge=1)]
@@ -117,7 +117,7 @@ class HeldLockBody(_Body, frozen=True, kw_only=True):
     fencing_token: FencingToken
 
 
-class LockListBody(_Body, frozen=True, kw_only=True):
+class LockListBody(WireBody, frozen=True, kw_only=True):
     """Held locks in the order of their names."""
 
     locks: tuple[HeldLockBody, ...]
@@ -130,7 +130,7 @@ class LockListBody(_Body, frozen=True, kw_only=True):
     ]
 
 
-class WaiterBody(_Body, frozen=True, kw_only=True):
+class WaiterBody(WireBody, frozen=True, kw_only=True):
     """Somebody who queues for a lock."""
 
     owner: Owner
@@ -139,7 +139,7 @@ class WaiterBody(_Body, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-class LockStateBody(_Body, frozen=True, kw_only=True):
+class LockStateBody(WireBody, frozen=True, kw_only=True):
     """All about one lock, held or free."""
 
     resource: Resource
@@ -154,7 +154,7 @@ class LockStateBody(_Body, frozen=True, kw_only=True):
     ]
 
 
-class HolderBody(_Body, frozen=True, kw_only=True):
+class HolderBody(WireBody, frozen=True, kw_only=True):
     """Who holds the lock that was asked for."""
 
     owner: Owner
@@ -162,7 +162,7 @@ class HolderBody(_Body, frozen=True, kw_only=True):
     fencing_token: FencingToken
 
 
-class MemberBody(_Body, frozen=True, kw_only=True):
+class MemberBody(WireBody, frozen=True, kw_only=True):
     """A member of the cluster, as the answering node sees it."""
 
     id: str
@@ -177,9 +177,12 @@ class MemberBody(_Body, frozen=True, kw_only=True):
     lag: Annotated[int | None, Meta(description="Entries it is behind; known on the leader only.")]
     heard: Annotated[float | None, Meta(description="Seconds since its last message.")]
     version: str | None
+    feature_level: Annotated[
+        int | None, Meta(description="The highest level its release supports; null: not known.")
+    ] = None
 
 
-class LeaderBody(_Body, frozen=True, kw_only=True):
+class LeaderBody(WireBody, frozen=True, kw_only=True):
     """The member that leads."""
 
     id: str
@@ -187,7 +190,7 @@ class LeaderBody(_Body, frozen=True, kw_only=True):
     http: str
 
 
-class SnapshotHealthBody(_Body, frozen=True, kw_only=True):
+class SnapshotHealthBody(WireBody, frozen=True, kw_only=True):
     """Whether snapshots are stored, as the answering node sees it."""
 
     configured: Annotated[bool, Meta(description="Whether there is a database for them.")]
@@ -200,7 +203,7 @@ class SnapshotHealthBody(_Body, frozen=True, kw_only=True):
     ]
 
 
-class ClusterBody(_Body, frozen=True, kw_only=True):
+class ClusterBody(WireBody, frozen=True, kw_only=True):
     """The cluster, as the answering node sees it."""
 
     cluster_id: str
@@ -223,11 +226,14 @@ class ClusterBody(_Body, frozen=True, kw_only=True):
     ]
     uptime: Annotated[float, Meta(ge=0, description="Seconds since this node started.")]
     version: str
+    cluster_version: Annotated[
+        int, Meta(ge=1, description="The feature level in use: grows when an upgrade is finalised.")
+    ] = 1
     snapshots: SnapshotHealthBody
     members: tuple[MemberBody, ...]
 
 
-class SnapshotBody(_Body, frozen=True, kw_only=True):
+class SnapshotBody(WireBody, frozen=True, kw_only=True):
     """A snapshot in the database."""
 
     id: int
@@ -243,19 +249,19 @@ class SnapshotBody(_Body, frozen=True, kw_only=True):
     digest: Annotated[str, Meta(description="SHA-256 of what is stored, hexadecimal.")]
 
 
-class SnapshotListBody(_Body, frozen=True, kw_only=True):
+class SnapshotListBody(WireBody, frozen=True, kw_only=True):
     """Snapshots, the latest first."""
 
     snapshots: tuple[SnapshotBody, ...]
 
 
-class HealthBody(_Body, frozen=True, kw_only=True):
+class HealthBody(WireBody, frozen=True, kw_only=True):
     """The process lives."""
 
     status: Literal["ok"] = "ok"
 
 
-class CheckBody(_Body, frozen=True, kw_only=True):
+class CheckBody(WireBody, frozen=True, kw_only=True):
     """One condition of being ready."""
 
     name: str
@@ -263,7 +269,7 @@ class CheckBody(_Body, frozen=True, kw_only=True):
     detail: str
 
 
-class ReadyBody(_Body, frozen=True, kw_only=True):
+class ReadyBody(WireBody, frozen=True, kw_only=True):
     """The node serves requests."""
 
     ready: Literal[True]
@@ -271,7 +277,7 @@ class ReadyBody(_Body, frozen=True, kw_only=True):
     checks: tuple[CheckBody, ...] | UnsetType = UNSET
 
 
-class ProblemBody(_Body, frozen=True, kw_only=True):
+class ProblemBody(WireBody, frozen=True, kw_only=True):
     """An RFC 9457 problem; ``code`` is the part to switch on."""
 
     type: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
@@ -285,4 +291,7 @@ class ProblemBody(_Body, frozen=True, kw_only=True):
     holder: HolderBody | UnsetType = UNSET
     retry_after: Annotated[Seconds, Meta(description="With lock_held.")] | UnsetType = UNSET
     remaining: Annotated[Seconds, Meta(description="With timeout_too_short.")] | UnsetType = UNSET
+    reason: (
+        Annotated[str, Meta(description="With change_refused: why, for machines.")] | UnsetType
+    ) = UNSET
     checks: tuple[CheckBody, ...] | UnsetType = UNSET

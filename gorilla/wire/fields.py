@@ -98,7 +98,7 @@ def timeout_ms_of(raw: bytes) -> int:
     What exceeds :data:`TIMEOUT_MS_MAX` is lowered to it.
     """
     quoted = raw.startswith(b'"')
-    text = _string_of(raw) if quoted else raw.decode()
+    text = string_of(raw) if quoted else raw.decode()
     if text.isascii() and text.isdigit() and len(text) < _PLAIN_CHARS and text[0] != "0":
         return min(int(text) * 1_000, TIMEOUT_MS_MAX)
     if len(text) > (
@@ -113,7 +113,7 @@ def timeout_ms_of(raw: bytes) -> int:
 
 def owner_of(raw: bytes) -> str:
     """Read an owner."""
-    return name_of(_string_of(raw))
+    return name_of(string_of(raw))
 
 
 def optional_owner_of(raw: bytes) -> str | None:
@@ -135,7 +135,8 @@ def metadata_of(raw: bytes) -> bytes:
     return compact if compact.startswith(b"[") else b"[" + compact + b"]"
 
 
-def _string_of(raw: bytes) -> str:
+def string_of(raw: bytes) -> str:
+    """Read a JSON string."""
     try:
         value = _decode_value(raw)
     except _MALFORMED as error:
@@ -163,6 +164,11 @@ class Body:
         """
         self._fields = _object_of(body)
         self._errors = errors
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no field is left."""
+        return not self._fields
 
     def required(self, field: str, rule: Callable[[bytes], T]) -> T | None:
         """Take a field that must be there; None means that it is noted as bad."""
@@ -233,10 +239,14 @@ class Query:
         value = self._errors.check(name, rule, values[0])
         return default if value is None else value
 
-    def finish(self) -> None:
-        """Note the parameters that nobody took as unknown, and raise if anything is wrong."""
+    def note_unknown(self) -> None:
+        """Note the parameters that nobody took as unknown."""
         for name in self._values:
             self._errors.add(name, "is not a known parameter")
+
+    def finish(self) -> None:
+        """Note the parameters that nobody took as unknown, and raise if anything is wrong."""
+        self.note_unknown()
         self._errors.raise_if_any()
 
 

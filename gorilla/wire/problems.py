@@ -19,6 +19,7 @@ class ProblemCode(StrEnum):
     FORBIDDEN = "forbidden"
     LOCK_NOT_FOUND = "lock_not_found"
     SESSION_NOT_FOUND = "session_not_found"
+    MEMBER_NOT_FOUND = "member_not_found"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     LOCK_HELD = "lock_held"
@@ -27,6 +28,7 @@ class ProblemCode(StrEnum):
     WAIT_TIMEOUT = "wait_timeout"
     DEADLOCK = "deadlock"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    CHANGE_REFUSED = "change_refused"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     RATE_LIMITED = "rate_limited"
@@ -68,6 +70,9 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ProblemCode.SESSION_NOT_FOUND: ProblemKind(
         404, "Session not found", "There is no live session of that id."
     ),
+    ProblemCode.MEMBER_NOT_FOUND: ProblemKind(
+        404, "Member not found", "The cluster has no member of that id or name."
+    ),
     ProblemCode.NOT_FOUND: ProblemKind(404, "Not found", "There is nothing at this path."),
     ProblemCode.METHOD_NOT_ALLOWED: ProblemKind(
         405, "Method not allowed", "This path does not serve that method; see the Allow header."
@@ -89,6 +94,11 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ),
     ProblemCode.IDEMPOTENCY_CONFLICT: ProblemKind(
         409, "Idempotency conflict", "The Idempotency-Key was used with another request."
+    ),
+    ProblemCode.CHANGE_REFUSED: ProblemKind(
+        409,
+        "Change refused",
+        "The cluster would not be safe or usable after the change; nothing was changed.",
     ),
     ProblemCode.BODY_TOO_LARGE: ProblemKind(
         413, "Body too large", "The body is larger than 65536 bytes."

@@ -8,7 +8,7 @@ import pytest
 
 from gorilla.api.app import build_app
 from gorilla.wire.problems import PROBLEMS, ProblemCode
-from tests.support.api import RunningApi, dependencies, running_api
+from tests.support.api import RunningApi, changeable_api, dependencies, running_api
 from tests.support.service import Node
 
 PATHS = {
@@ -26,6 +26,15 @@ PATHS = {
 }
 
 
+CHANGING_PATHS = {
+    "/api/v1/cluster/members": {"post"},
+    "/api/v1/cluster/members/{id}": {"put", "delete"},
+    "/api/v1/cluster/members/{id}/drain": {"post", "delete"},
+    "/api/v1/cluster/leader": {"post"},
+}
+"""Only where the cluster can be changed."""
+
+
 async def _document(api: RunningApi) -> dict[str, Any]:
     answered = await api.ask("GET", "/openapi.json")
     assert isinstance(answered.json, dict)
@@ -40,14 +49,25 @@ async def test_the_document_has_every_route_and_no_other() -> None:
     async with running_api() as api:
         document = await _document(api)
 
-    assert {path: set(methods) for path, methods in document["paths"].items()} == routes == PATHS
+    assert _methods_of(document) == routes == PATHS
+
+
+async def test_where_the_cluster_can_be_changed_the_document_says_how() -> None:
+    async with changeable_api() as api:
+        document = await _document(api)
+
+    assert _methods_of(document) == PATHS | CHANGING_PATHS
+
+
+def _methods_of(document: dict[str, Any]) -> dict[str, set[str]]:
+    return {path: set(methods) for path, methods in document["paths"].items()}
 
 
 async def test_every_documented_call_is_served_and_no_other_method() -> None:
     every = {"get", "put", "post", "delete", "patch", "options", "trace"}
-    async with running_api() as api:
-        for path, methods in PATHS.items():
-            concrete = path.format(resource="a", token="b")
+    async with changeable_api() as api:
+        for path, methods in (PATHS | CHANGING_PATHS).items():
+            concrete = path.format(resource="a", token="b", id="c")
             for method in every:
                 answered = await api.ask(method.upper(), concrete)
                 assert (answered.status == 405) == (method not in methods), (method, path)
@@ -67,7 +87,7 @@ async def test_every_problem_code_is_documented() -> None:
 
 
 async def test_every_answer_has_its_headers_and_every_problem_its_schema() -> None:
-    async with running_api() as api:
+    async with changeable_api() as api:
         document = await _document(api)
 
     for methods in document["paths"].values():
@@ -85,7 +105,7 @@ async def test_every_answer_has_its_headers_and_every_problem_its_schema() -> No
 
 
 async def test_every_reference_leads_somewhere() -> None:
-    async with running_api() as api:
+    async with changeable_api() as api:
         answered = await api.ask("GET", "/openapi.json")
 
     references = set(re.findall(rb'"\$ref":"#/components/(\w+)/([\w-]+)"', answered.content))
@@ -95,13 +115,14 @@ async def test_every_reference_leads_somewhere() -> None:
 
 
 async def test_every_writing_call_may_be_undone_or_unknown() -> None:
-    async with running_api() as api:
+    async with changeable_api() as api:
         document = await _document(api)
 
     for path, method in [
         ("/api/v1/locks/{resource}", "post"),
         ("/api/v1/locks/{resource}/{token}", "put"),
         ("/api/v1/locks/{resource}/{token}", "delete"),
+        *((path, method) for path, methods in CHANGING_PATHS.items() for method in methods),
     ]:
         assert {"503", "504"} <= set(document["paths"][path][method]["responses"])
 
@@ -141,10 +162,10 @@ async def test_pages_load_nothing_from_elsewhere(path: str) -> None:
 
 
 async def test_the_docs_page_shows_every_call_and_code() -> None:
-    async with running_api() as api:
+    async with changeable_api() as api:
         answered = await api.ask("GET", "/docs")
     page = _Reader(answered.content.decode())
 
-    assert all(path in page.text for path in PATHS)
+    assert all(path in page.text for path in PATHS | CHANGING_PATHS)
     assert all(code.value in page.text for code in ProblemCode)
     assert "script" not in page.tags

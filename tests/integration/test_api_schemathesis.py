@@ -10,7 +10,8 @@ import os
 import sys
 from pathlib import Path
 
-from tests.support.api import Snapshots, running_api
+from tests.support.api import Snapshots, changeable_api
+from tests.support.membership import MemoryMembership
 from tests.support.service import Node
 
 EXAMPLES_MAX = int(os.environ.get("GORILLA_SCHEMATHESIS_EXAMPLES", "30"))
@@ -26,7 +27,7 @@ async def test_no_made_up_request_gets_an_undocumented_answer(tmp_path: Path) ->
     # microsecond is then still there when the next made-up request wants it.
     standing_s = node.clock.monotonic()
     node.clock.monotonic = lambda: standing_s  # type: ignore[method-assign]
-    async with running_api(node, snapshots=Snapshots()) as api:
+    async with changeable_api(MemoryMembership(), node=node, snapshots=Snapshots()) as api:
         program = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

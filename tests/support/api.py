@@ -15,7 +15,10 @@ from gorilla.api.app import Api, build_app
 from gorilla.api.dependencies import ApiDependencies, SnapshotOperations
 from gorilla.api.server import ApiServer, serve
 from gorilla.dashboard import dashboard_page
+from gorilla.service.membership import MembershipService
+from gorilla.service.ports import Membership
 from gorilla.service.snapshots import StoredSnapshot
+from tests.support.membership import MemoryMembership
 from tests.support.service import Node
 
 NODE_NAME = "gorilla-1"
@@ -182,3 +185,13 @@ async def running_api(
     finally:
         await running.session.close()
         await server.close(1.0)
+
+
+@contextlib.asynccontextmanager
+async def changeable_api(
+    membership: Membership | None = None, **changes: Any
+) -> AsyncIterator[RunningApi]:
+    """Serve the API of a node whose cluster can be changed, by default one of three members."""
+    service = MembershipService(membership or MemoryMembership(), asyncio.get_running_loop())
+    async with running_api(membership=service, **changes) as api:
+        yield api

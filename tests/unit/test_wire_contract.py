@@ -21,9 +21,10 @@ STATUS_OF = {
     400: "invalid_request invalid_json",
     401: "unauthenticated",
     403: "forbidden",
-    404: "lock_not_found session_not_found not_found",
+    404: "lock_not_found session_not_found member_not_found not_found",
     405: "method_not_allowed",
-    409: "lock_held not_owner timeout_too_short wait_timeout deadlock idempotency_conflict",
+    409: "lock_held not_owner timeout_too_short wait_timeout deadlock idempotency_conflict "
+    "change_refused",
     413: "body_too_large",
     415: "unsupported_media_type",
     429: "rate_limited quota_exceeded",
