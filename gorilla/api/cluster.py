@@ -27,7 +27,7 @@ class ClusterCalls:
 def _cluster_body(status: ClusterStatus) -> ClusterBody:
     view = status.consensus
     others = (_other_member(view, progress) for progress in view.progress)
-    members = sorted((_this_member(view, status.version), *others), key=lambda body: body.name)
+    members = sorted((_this_member(status), *others), key=lambda body: body.name)
     newest, failing = status.snapshots.last_stored, status.snapshots.failing_since
     return ClusterBody(
         cluster_id=view.cluster_id,
@@ -47,6 +47,7 @@ def _cluster_body(status: ClusterStatus) -> ClusterBody:
         chain=status.chain,
         uptime=round(status.uptime_s, 3),
         version=status.version,
+        cluster_version=status.cluster_version,
         snapshots=SnapshotHealthBody(
             configured=status.snapshots.configured,
             stored_at=None if newest is None else timestamp_of(newest.taken_at),
@@ -60,7 +61,8 @@ def _leader_body(leader: Member) -> LeaderBody:
     return LeaderBody(id=leader.id, name=leader.name, http=leader.http)
 
 
-def _this_member(view: ConsensusView, version: str) -> MemberBody:
+def _this_member(status: ClusterStatus) -> MemberBody:
+    view = status.consensus
     return MemberBody(
         id=view.me.id,
         name=view.me.name,
@@ -71,7 +73,8 @@ def _this_member(view: ConsensusView, version: str) -> MemberBody:
         match_index=view.last_index,
         lag=max(0, view.commit_index - view.applied_index),
         heard=0.0,
-        version=version,
+        version=status.version,
+        feature_level=status.level,
     )
 
 
@@ -88,6 +91,7 @@ def _other_member(view: ConsensusView, progress: MemberProgress) -> MemberBody:
         lag=None if match is None else max(0, view.last_index - match),
         heard=None if progress.heard_s is None else round(progress.heard_s, 3),
         version=progress.version,
+        feature_level=progress.level,
     )
 
 

@@ -37,6 +37,16 @@ class ClusterSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     secret_file: Annotated[
         str, Meta(description="A file that holds the secret, instead of the key above.")
     ] = ""
+    finalise_level: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="The leader raises the cluster version to this feature level once every "
+            "member supports it, which can't be undone. While it is lower, an upgrade can be "
+            "rolled back, and what the newer levels bring stays off.",
+        ),
+    ] = 1
 
 
 class MemberConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

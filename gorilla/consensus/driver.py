@@ -166,7 +166,7 @@ class Driver:
     def connected(self, peer_id: str, info: PeerInfo) -> None:
         """Take note of a new connection to a member."""
         self._has_changed = True
-        self._guarded(lambda: self._engine.connected(peer_id, info.version))
+        self._guarded(lambda: self._engine.connected(peer_id, info.version, info.level))
 
     def disconnected(self, peer_id: str) -> None:
         """Take note of a broken connection."""

@@ -175,10 +175,10 @@ class Engine:
 
     # -- inputs
 
-    def connected(self, peer: str, version: str | None = None) -> None:
-        """Take note of a new connection to ``peer``, which runs that ``version``."""
+    def connected(self, peer: str, version: str | None = None, level: int = 1) -> None:
+        """Take note of a new connection to ``peer``: its software, the features it supports."""
         self._core.enter(self._now)
-        self._links.up(peer, self._now(), version)
+        self._links.up(peer, self._now(), version, level)
         self._transport._onNodeConnected(self._voters.node_of(peer))  # noqa: SLF001  the library's way in
 
     def disconnected(self, peer: str) -> None:

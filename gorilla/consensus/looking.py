@@ -18,10 +18,12 @@ class Links:
     def __init__(self) -> None:
         self.heard: dict[str, float] = {}
         self.versions: dict[str, str] = {}
+        self.levels: dict[str, int] = {}
 
-    def up(self, peer: str, now: float, version: str | None) -> None:
+    def up(self, peer: str, now: float, version: str | None, level: int) -> None:
         """Note a new connection, and what software is at its other end."""
         self.heard[peer] = now
+        self.levels[peer] = level
         if version is not None:
             self.versions[peer] = version
 
@@ -111,4 +113,5 @@ class Looking:
             match_index=self._core.match_index(member.id) if leads else None,
             heard_s=None if heard is None else now - heard,
             version=self._links.versions.get(member.id),
+            level=self._links.levels.get(member.id),
         )

@@ -35,6 +35,7 @@ from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.gauges import Gauges
 from gorilla.daemon.serving import Services, build_services
 from gorilla.dashboard import dashboard_page
+from gorilla.domain.versions import ClusterVersionError
 from gorilla.observability import Metrics, set_up_logging
 from gorilla.service.ports import Member
 from gorilla.service.time import SystemClock
@@ -262,7 +263,9 @@ class NodeProcess:
 
     async def _until_stopped(self, services: Services, driver: Driver, server: ApiServer) -> None:
         """Serve until told to stop, then leave so that no client notices."""
-        keeping = asyncio.ensure_future(services.keeper.run(self._stop))
+        keeping = asyncio.gather(
+            services.keeper.run(self._stop), services.upgrading.run(self._stop)
+        )
         await self._stop.wait()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._config.node.stop_deadline_s
@@ -318,6 +321,8 @@ def _fail_stop(error: BaseException) -> None:
     if isinstance(error, JournalFailedError):
         # The disk, not the program: where in the program it was noticed helps nobody.
         log.critical("this node stops itself: %s. Mend the disk and start it again", error)
+    elif isinstance(error, ClusterVersionError):
+        log.critical("this node stops itself: %s", error)
     elif isinstance(error, RemovedError):
         log.critical("this node stops for good: %s", error)
         code = Exit.REMOVED

@@ -16,6 +16,7 @@ from gorilla.service.ports import Clock, Consensus
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from gorilla.service.snapshots import SnapshotKeeper, StoredSnapshot
+from gorilla.service.upgrading import Upgrading
 
 if TYPE_CHECKING:
     from gorilla.storage.snapshots import PostgresSnapshots
@@ -75,6 +76,7 @@ class Services(msgspec.Struct, frozen=True):
     locks: LockService
     cluster: ClusterService
     keeper: SnapshotKeeper
+    upgrading: Upgrading
     archive: "PostgresSnapshots | None"
     snapshots: ArchiveOperations | None
 
@@ -128,6 +130,7 @@ def build_services(
             snapshots=keeper.health,
         ),
         keeper=keeper,
+        upgrading=Upgrading(consensus, replica, config.cluster.finalise_level),
         archive=archive,
         snapshots=None if archive is None else ArchiveOperations(archive, keeper),
     )

@@ -37,7 +37,10 @@ class UnknownVersionError(FormatError):
 
     def __init__(self, what: str, version: int, known: int) -> None:
         """Record what was read, the version it has, and the latest one known here."""
-        super().__init__(f"{what} of format version {version}; this node knows version {known}")
+        super().__init__(
+            f"{what} of format version {version}; this node knows version {known}: a later release"
+            " of Gorilla wrote it, start one that knows it (docs/operations/upgrading.md)"
+        )
         self.version = version
 
 
@@ -71,16 +74,19 @@ def decode_batch(data: bytes) -> Batch:
         raise MalformedEntryError(f"not a batch: {error}") from error
 
 
-def join_entry(stamp: Stamp, batches: Sequence[bytes]) -> bytes:
+def join_entry(stamp: Stamp, batches: Sequence[bytes], raises_to: int = 0) -> bytes:
     """Return the bytes of an entry that carries encoded batches as they are.
 
     Args:
         stamp: The leader's word on time.
         batches: Each has passed :func:`decode_batch`; anything else would make an entry that
             no node can read.
+        raises_to: The cluster version from this entry on; 0 leaves it as it is, and leaves the
+            field out, so that such entries are the same bytes as ever.
 
     """
-    return _encoder.encode((ENTRY_VERSION, stamp, [msgspec.Raw(batch) for batch in batches]))
+    fields = (ENTRY_VERSION, stamp, [msgspec.Raw(batch) for batch in batches])
+    return _encoder.encode((*fields, raises_to) if raises_to else fields)
 
 
 def decode_entry(data: bytes) -> Entry:

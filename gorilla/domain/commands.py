@@ -84,3 +84,5 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     version: int
     stamp: Stamp
     batches: tuple[Batch, ...] = ()
+    raises_to: int = 0
+    """The cluster version from this entry on (see ``versions``); 0 leaves it as it is."""

@@ -49,6 +49,8 @@ class Marks(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     event_counter: int
     hold_until_ms: int
     chain: bytes
+    cluster_version: int = 1
+    """Left out while it is 1, so such a state has the bytes that earlier releases gave it."""
 
 
 class _Preamble(msgspec.Struct, frozen=True, array_like=True):
@@ -114,7 +116,10 @@ class FrozenTable(msgspec.Struct, frozen=True, kw_only=True):
     def _header(self) -> bytes:
         outcomes = sum(len(origin.outcomes) for _, origin in self.origins)
         counts = (len(self.names), len(self.fencing_tokens), len(self.origins), outcomes)
-        return _encoder.encode(_Header(_MAGIC, SNAPSHOT_VERSION, self.marks, counts))
+        marks = msgspec.structs.astuple(self.marks)
+        if self.marks.cluster_version == 1:
+            marks = marks[:-1]
+        return _encoder.encode((_MAGIC, SNAPSHOT_VERSION, marks, counts))
 
     def _sections(self) -> Iterator[Iterator[bytes]]:
         yield _packed(self.records[name] for name in self.names)

@@ -29,6 +29,7 @@ from gorilla.domain.outcomes import (
     TtlTooShort,
 )
 from gorilla.domain.snapshot_format import FrozenTable, Marks
+from gorilla.domain.versions import FEATURE_LEVEL, require_support
 
 _CHAIN_BYTES: Final = 16
 _START: Final = Marks(0, 0, 0, 0, 0, 0, bytes(_CHAIN_BYTES))
@@ -60,6 +61,7 @@ class LockTable:
         hold_until_ms: Before this cluster time no new grant is made (after a restore).
         chain: 16 bytes over everything that every entry caused: a cheap check among nodes that
             have applied the same entries.
+        cluster_version: The feature level in use (see ``versions``); it only grows.
         bounds: What limits it; other than the default in tests only.
 
     """
@@ -80,6 +82,7 @@ class LockTable:
         self.event_counter = marks.event_counter
         self.hold_until_ms = marks.hold_until_ms
         self.chain = marks.chain
+        self.cluster_version = marks.cluster_version
         self.bounds = bounds
         self._wall_ms = 0
         self._events: list[Event] = []
@@ -92,15 +95,23 @@ class LockTable:
                 self._expiry.add(lease)
 
     @classmethod
-    def load(cls, chunks: Iterable[bytes], bounds: Bounds = limits.BOUNDS) -> "LockTable":
+    def load(
+        cls,
+        chunks: Iterable[bytes],
+        bounds: Bounds = limits.BOUNDS,
+        supported: int = FEATURE_LEVEL,
+    ) -> "LockTable":
         """Return the table that :meth:`FrozenTable.chunks` wrote.
 
         Raises:
             UnknownVersionError: A later version wrote it.
+            ClusterVersionError: It uses features that this software doesn't have.
             MalformedSnapshotError: It is cut, damaged, or something else.
 
         """
-        return cls(snapshot_format.read(chunks), bounds)
+        frozen = snapshot_format.read(chunks)
+        require_support(frozen.marks.cluster_version, supported)
+        return cls(frozen, bounds)
 
     def freeze(self) -> FrozenTable:
         """Copy the state by reference; what is frozen does not change when the table moves on."""
@@ -114,6 +125,7 @@ class LockTable:
                 self.event_counter,
                 self.hold_until_ms,
                 self.chain,
+                self.cluster_version,
             ),
             names=names,
             records=records,
@@ -171,11 +183,14 @@ class LockTable:
 
         """
         self._advance(entry.stamp)
+        self.cluster_version = max(self.cluster_version, entry.raises_to)
         outcomes: list[tuple[str, int, Outcome]] = []
         for batch in entry.batches:
             self._apply_batch(batch, outcomes)
         events, self._events = self._events, []
-        caused = _encoder.encode((self.chain, self.term, self.now_ms, outcomes, events))
+        # An entry that raises nothing is digested as releases before the cluster version did.
+        raised = (self.cluster_version,) if entry.raises_to else ()
+        caused = _encoder.encode((self.chain, self.term, self.now_ms, outcomes, events, *raised))
         self.chain = blake2b(caused, digest_size=_CHAIN_BYTES).digest()
         return Applied(outcomes, events)
 

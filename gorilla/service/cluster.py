@@ -30,6 +30,10 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Log index of the last entry that changed the state."""
     version: str
     """Release of this node."""
+    level: int
+    """The highest feature level that this node supports."""
+    cluster_version: int
+    """The feature level in use, in this node's state."""
     uptime_s: float
     is_draining: bool
     snapshots: SnapshotHealth
@@ -86,6 +90,8 @@ class ClusterService:
             chain=table.chain.hex(),
             applied_index=self._replica.applied_index,
             version=self._version,
+            level=self._replica.supported,
+            cluster_version=table.cluster_version,
             uptime_s=self._clock.monotonic() - self._started_s,
             is_draining=self._draining,
             snapshots=self._snapshots(),

@@ -113,6 +113,8 @@ class MemberProgress(msgspec.Struct, frozen=True, kw_only=True):
     heard_s: float | None = None
     """Seconds since its last message."""
     version: str | None = None
+    level: int | None = None
+    """The highest feature level that it said to support; None when it was never linked."""
 
 
 class ConsensusView(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from gorilla.domain import codec
-from gorilla.domain.commands import Stamp
+from gorilla.domain.commands import Batch, Stamp
 from gorilla.domain.events import Event
 from gorilla.domain.outcomes import Outcome
 from gorilla.domain.table import LockTable
+from gorilla.domain.versions import FEATURE_LEVEL, batch_level, require_support
 from gorilla.service.ports import Clock, FrozenState
 from gorilla.service.time import ClusterClock
 
@@ -37,6 +38,7 @@ class LockReplica:
     Attributes:
         table: For reading only; replaced as a whole by :meth:`load`.
         applied_index: Log index of the last entry applied or loaded; 0 before the first.
+        supported: Highest cluster version that it can follow; other than the default in tests only.
         batches_refused: Batches left out of entries because they were damaged or broke a limit.
 
     """
@@ -62,6 +64,7 @@ class LockReplica:
         self.table = table or LockTable()
         self.applied_index = 0
         self.batches_refused = 0
+        self.supported = FEATURE_LEVEL
         self._clock = clock
         self._resolve = resolve
         self._refused = refused
@@ -69,6 +72,7 @@ class LockReplica:
         self._running = ClusterClock(clock)
         self._term = 0
         self._composed_ms: int | None = None
+        self._raises_to = 0
         self._applied_s = clock.monotonic()
         self._chains: deque[tuple[int, bytes]] = deque(maxlen=CHAINS_KEPT)
         self._watchers: list[Watcher] = []
@@ -80,12 +84,14 @@ class LockReplica:
         assert term >= max(self._term, self.table.term)
         self._term = term
         self._composed_ms = None
+        self._raises_to = 0
         self._running.start(self.table.now_ms)
 
     def follow(self) -> None:
         """Stop counting: only a leader's entries move cluster time."""
         self._running.stop()
         self._composed_ms = None
+        self._raises_to = 0
 
     @property
     def is_leading(self) -> bool:
@@ -100,10 +106,22 @@ class LockReplica:
         stamp = Stamp(self._term, self._running.now_ms(), self._clock.wall_ms())
         accepted = [batch for batch in batches if self._accepts(batch)]
         due_ms = self._next_due_ms()
-        if not accepted and (due_ms is None or due_ms > stamp.now_ms):
+        if not (accepted or self._raises_to) and (due_ms is None or due_ms > stamp.now_ms):
             return None
         self._composed_ms = stamp.now_ms
-        return codec.join_entry(stamp, accepted)
+        raises_to, self._raises_to = self._raises_to, 0
+        return codec.join_entry(stamp, accepted, raises_to)
+
+    def raise_to(self, cluster_version: int) -> None:
+        """Raise the cluster version by the next entry; forgotten when the leadership ends first.
+
+        Args:
+            cluster_version: At most what every member supports.
+
+        """
+        assert self.is_leading
+        assert self.table.cluster_version < cluster_version <= self.supported
+        self._raises_to = cluster_version
 
     def pulse_due(self) -> bool:
         """Return whether the leader's clock has passed an expiry that no applied entry covers.
@@ -119,6 +137,8 @@ class LockReplica:
 
         None when this node does not lead, nothing expires, or the next expiry's is in flight.
         """
+        if self._raises_to:
+            return 0
         due_ms = self._next_due_ms() if self.is_leading else None
         return None if due_ms is None else max(0, due_ms - self._running.now_ms()) / 1_000
 
@@ -131,7 +151,8 @@ class LockReplica:
 
     def _accepts(self, data: bytes) -> bool:
         try:
-            fault = codec.validate_batch(codec.decode_batch(data))
+            batch = codec.decode_batch(data)
+            fault = codec.validate_batch(batch) or self._level_fault(batch)
         except codec.FormatError as error:
             fault = str(error)
         if fault is None:
@@ -140,19 +161,29 @@ class LockReplica:
         _log.warning("left a batch of %d bytes out of the log: %s", len(data), fault)
         return False
 
+    def _level_fault(self, batch: Batch) -> str | None:
+        """Return why ``batch`` has to wait for the end of an upgrade, if it has."""
+        needed, version = batch_level(batch), self.table.cluster_version
+        return f"needs cluster version {needed}, it is {version}" if needed > version else None
+
     # Applying
 
     def apply(self, index: int, payload: bytes) -> None:
         """Apply one committed entry, resolve this process's commands, tell the watchers.
 
         Raises:
-            FormatError: The entry can't be read; the node must not go on without it.
+            FormatError: The entry can't be read, or raises the cluster version above what this
+                software supports; the node must not go on without it.
 
         """
         assert index > self.applied_index
         entry = codec.decode_entry(payload)
+        require_support(entry.raises_to, self.supported)
+        before = self.table.cluster_version
         applied = self.table.apply(entry)
         self._stand_at(index)
+        if self.table.cluster_version > before:
+            _log.info("the cluster version is %d from now on", self.table.cluster_version)
         if entry.stamp.term == self._term and entry.stamp.now_ms == self._composed_ms:
             self._composed_ms = None
         for origin, number, outcome in applied.outcomes:
@@ -174,12 +205,13 @@ class LockReplica:
         """Replace the state by a snapshot that was taken at log index ``index``.
 
         Raises:
-            FormatError: The chunks are damaged; the state is as it was before.
+            FormatError: The chunks are damaged, or of a cluster version above ``supported``; the
+                state is as it was before.
 
         """
         assert not self.is_leading
         assert index >= self.applied_index
-        self.table = LockTable.load(chunks)
+        self.table = LockTable.load(chunks, supported=self.supported)
         self._chains.clear()
         self._stand_at(index)
 

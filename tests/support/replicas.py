@@ -50,7 +50,8 @@ class Stand:
 
     def apply(self, entry: Entry) -> None:
         self.index += 1
-        payload = codec.join_entry(entry.stamp, [codec.encode_batch(b) for b in entry.batches])
+        batches = [codec.encode_batch(batch) for batch in entry.batches]
+        payload = codec.join_entry(entry.stamp, batches, entry.raises_to)
         self.replica.apply(self.index, payload)
 
     def propose(self, *commands: Command, first: int = 1, origin: str = OURS) -> Entry:

@@ -33,6 +33,7 @@ from typing_extensions import override
 from gorilla.config.addresses import Address
 from gorilla.config.secrets import Secret
 from gorilla.consensus.ports import Message
+from gorilla.domain.versions import FIRST_LEVEL
 
 PROTOCOL_MIN: Final = 1
 PROTOCOL_MAX: Final = 1
@@ -82,6 +83,8 @@ class Speaker(msgspec.Struct, frozen=True, kw_only=True):
     """None before the cluster was formed."""
     protocol_min: Annotated[int, Meta(ge=1)] = PROTOCOL_MIN
     protocol_max: Annotated[int, Meta(ge=1)] = PROTOCOL_MAX
+    level: Annotated[int, Meta(ge=1)] = FIRST_LEVEL
+    """The highest feature level that it supports (``gorilla.domain.versions``)."""
 
 
 class PeerInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +96,8 @@ class PeerInfo(msgspec.Struct, frozen=True, kw_only=True):
     cluster_id: str | None
     protocol: int
     """The one that this link speaks."""
+    level: int = FIRST_LEVEL
+    """The highest feature level that the peer supports."""
 
 
 @dataclass(frozen=True)
@@ -344,6 +349,7 @@ def _info(peer: _Hello, protocol: int) -> PeerInfo:
         version=peer.version,
         cluster_id=peer.cluster_id,
         protocol=protocol,
+        level=peer.level,
     )
 
 

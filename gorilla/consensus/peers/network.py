@@ -30,6 +30,7 @@ from gorilla.consensus.peers.joining import Newcomers
 from gorilla.consensus.peers.link import LAST_WORDS_S, Link, LinkLimits
 from gorilla.consensus.peers.registry import LinkRegistry
 from gorilla.consensus.ports import Message
+from gorilla.domain.versions import FEATURE_LEVEL
 from gorilla.service.ports import Member
 
 __all__ = ["FormationLinks", "PeerHandler", "PeerNetwork", "PeerOptions", "PortInUseError"]
@@ -263,6 +264,7 @@ class PeerNetwork:
             id=self._me.id,
             version=self._options.version,
             cluster_id=self._registry.cluster_id,
+            level=FEATURE_LEVEL,
         )
         admit: Admit = partial(
             self._registry.admit, dialled=dialled, said_unformed=me.cluster_id is None
