@@ -17,6 +17,7 @@ from gorilla.service.ports import Member
 from tests.support.peers import (
     DEADLINE_S,
     SECRET,
+    Cluster,
     HandmadePeer,
     Recorder,
     cluster_of,
@@ -90,6 +91,57 @@ async def test_a_removed_member_is_cut_off_and_told_why_by_everybody():
         assert handler.up() == []
         for name in ("n1", "n3"):
             assert len(cluster.handlers[name].up()) == 1
+
+
+@on_both_loops
+async def test_a_node_that_starts_does_not_judge_by_its_first_roster_who_was_wiped():
+    cluster = Cluster("n1", "n2")
+    late = PeerNetwork(cluster.roster["n2"], "cluster", SECRET, cluster.members, None, options())
+    late.serve_formation(Recorder())
+    await late.start()
+    for handler, reason in ((None, "starting"), (Recorder(), "wrong_identity")):
+        if handler is not None:
+            late.attach(handler)
+
+        peer = await HandmadePeer.connect(late.address, "n1", node_id="another", cluster_id=None)
+        await peer.shake_hands()
+
+        assert peer.handshake.outcome.refusal.reason == reason
+        await peer.close()
+    await late.close()
+
+
+@on_both_loops
+async def test_a_removal_that_was_heard_of_before_the_node_had_started_is_told_then():
+    async with cluster_of("n1", "n2", started=["n1"]) as cluster:
+        cluster.networks["n1"].follow_roster(lambda: (), {"id-n2"}.__contains__)
+        late = PeerNetwork(
+            cluster.roster["n2"], "cluster", SECRET, cluster.members, None, options()
+        )
+        await late.start()
+        async with asyncio.timeout(DEADLINE_S):
+            while not late._registry._refusals:
+                await asyncio.sleep(0.01)
+
+        handler = Recorder()
+        late.attach(handler)
+
+        await handler.until(lambda: handler.count("refused", "n1", "removed"))
+        await late.close()
+
+
+@on_both_loops
+async def test_a_removed_member_is_no_newcomer_though_its_link_is_still_there():
+    async with cluster_of("n1", "n2") as cluster:
+        await until_all_linked(cluster)
+        network = cluster.networks["n1"]
+        assert network.newcomers.unformed("n2") is None
+
+        network.follow_roster(lambda: ())
+        assert network.newcomers.unformed("n2").id == "id-n2"
+
+        network.follow_roster(lambda: (), {"id-n2"}.__contains__)
+        assert network.newcomers.unformed("n2") is None
 
 
 @on_both_loops

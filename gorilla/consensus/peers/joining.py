@@ -74,12 +74,14 @@ class Newcomers:
     def unformed(self, name: str) -> PeerInfo | None:
         """Return the newcomer of this name (see :class:`PeerAccess`)."""
         registry = self._registry
-        members = {member.id for member in registry.members()}
+        others = {member.id for member in registry.members()}
         found = [
             link.info
             for peer, link in registry.current.items()
-            if link.info is not None and link.info.name == name and peer not in members
+            if link.info is not None and link.info.name == name and peer not in others
         ]
+        if registry.removed is not None:  # its link is about to be cut
+            found = [info for info in found if not registry.removed(info.id)]
         return found[0] if len(found) == 1 else None
 
     async def invite(self, joiner: Member, members: Sequence[Member], deadline_s: float) -> None:

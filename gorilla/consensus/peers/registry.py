@@ -81,6 +81,9 @@ class LinkRegistry:
             )
         refusal = decide(self.me, self.cluster_id, self.members(), info, self.removed)
         if refusal is not None:
+            # Before consensus runs, the roster is the first one: the name may be free today.
+            if refusal.reason == Reason.WRONG_IDENTITY and self.handler is None:
+                return Refusal(Reason.STARTING, f"{self.me.name} is starting")
             return refusal
         for_formation = said_unformed or info.cluster_id is None
         if (self.formation if for_formation else self.handler) is None:
