@@ -76,6 +76,10 @@ sim-long: deps ## Many simulated runs of every profile: make sim-long SEEDS=500
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim --profile $(or $(PROFILE),all) \
 		--seed $(or $(SEED),1) --count $(or $(SEEDS),100) --jobs $$(nproc)
 
+.PHONY: sim-mutants
+sim-mutants: deps ## Plant bugs, one after the other, and see the simulation find each
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim.mutants --jobs $$(nproc)
+
 .PHONY: bench
 bench: deps ## Acquires a second and latency of three durable nodes on this machine
 	@$(BIN)/python -m benchmarks

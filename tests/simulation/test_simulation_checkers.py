@@ -10,15 +10,30 @@ import pytest
 
 from tests.support.sim import checkers
 from tests.support.sim.checkers import (
+    acks,
     apply_order,
     digests,
     elections,
     linearizable,
     logs,
+    majority,
     mishaps,
     progress,
+    votes,
 )
-from tests.support.sim.history import History, Kind, Led, Loaded, LogSeen, Result, Standing
+from tests.support.sim.history import (
+    Committed,
+    Counted,
+    History,
+    Kind,
+    Led,
+    Loaded,
+    LogSeen,
+    Opened,
+    Result,
+    Standing,
+    Voted,
+)
 from tests.support.sim.telling import Told, applied, objections
 
 # Elections, logs, states
@@ -34,6 +49,40 @@ def test_one_leader_per_term_is_fine_even_when_it_leads_twice():
     history = History(led=[Led(1.0, "n0", 3), Led(2.0, "n1", 4), Led(3.0, "n1", 4)])
 
     assert not objections(elections.check, history)
+
+
+def test_two_votes_of_one_node_in_a_term_are_found():
+    history = History(votes=[Voted(1.0, "n0", 3, "n0"), Voted(2.0, "n0", 3, "n1")])
+
+    assert objections(votes.check, history)
+
+
+@pytest.mark.parametrize(("term", "vote"), [(3, None), (3, "n2"), (2, "n1")])
+def test_a_vote_that_a_restart_forgot_is_found(term: int, vote: str | None):
+    told = [Voted(1.0, "n0", 3, "n1")]
+
+    assert objections(votes.check, History(votes=told, opened=[Opened(2.0, "n0", term, vote)]))
+
+
+def test_a_vote_may_be_remembered_or_outdated():
+    told = [Voted(1.0, "n0", 3, "n1"), Voted(4.0, "n0", 5, "n0")]
+    opened = [Opened(2.0, "n0", 3, "n1"), Opened(3.0, "n0", 4, None), Opened(5.0, "n0", 5, "n0")]
+
+    assert not objections(votes.check, History(votes=told, opened=opened))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_acknowledgement_of_what_is_not_there_is_found(is_there: bool):
+    history = History(counted=[Counted(1.0, "n0", "n1", 3, 7, is_there)])
+
+    assert bool(objections(acks.check, history)) is not is_there
+
+
+@pytest.mark.parametrize(("holders", "members"), [(("n0",), 3), (("n0", "n1"), 4), (("n0",), 1)])
+def test_an_entry_applied_before_a_majority_has_it_is_found(holders: tuple[str, ...], members: int):
+    history = History(commits=[Committed(1.0, "n0", 7, 3, holders, members)])
+
+    assert bool(objections(majority.check, history)) is (members > 1)
 
 
 @pytest.mark.parametrize("other", [{"payload": b"y"}, {"term": 2}])

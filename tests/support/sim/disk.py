@@ -1,5 +1,7 @@
 """A machine's disk as the nemesis sees it: the process dies at any operation, or is held up."""
 
+import errno
+import os
 import random
 from collections.abc import Callable
 
@@ -27,6 +29,7 @@ class MachineDisk:
         self._rng = rng
         self._spend = spend
         self._dies_in: int | None = None
+        self._is_full = False
 
     def die_after(self, operations: int, *, is_power_loss: bool) -> None:
         """Let the process die at its n-th step on the disk from now: before, within or after it."""
@@ -38,6 +41,14 @@ class MachineDisk:
         self.is_faulty = True
         self.files.fail_at(operation, operations)
 
+    def be_full(self) -> None:
+        """Take no more data: half of what is written fits, and the process has to stop."""
+        self._is_full = self.is_faulty = True
+
+    def be_freed(self) -> None:
+        """Have room again."""
+        self._is_full = False
+
     def be_fast(self) -> None:
         """Be as fast as ever."""
         self.slow_s = 0.0
@@ -45,6 +56,7 @@ class MachineDisk:
     def mend(self) -> None:
         """Be fast again, let nobody die and nothing fail."""
         self.slow_s = 0.0
+        self._is_full = False
         self._dies_in = None
         self.files._faults.clear()
 
@@ -58,12 +70,14 @@ class MachineDisk:
     def restart(self) -> None:
         """A new process opens the directory."""
         self.is_dead = False
-        self.is_faulty = False
+        self.is_faulty = self._is_full
         self.files.on_op = self._on_op
 
     def _on_op(self, operation: str) -> None:
         if self.is_dead:
             raise KilledError(f"{operation} by a dying process")
+        if self._is_full and operation.startswith("write") and operation.endswith("within"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if operation.startswith("sync") and operation.endswith("after"):
             self._spend(self._rng.uniform(*SYNC_S) + self.slow_s)
         if self._dies_in is not None:

@@ -1,21 +1,54 @@
-"""The nemesis: breaks what a profile lets it break, and mends everything at the end."""
+"""The nemesis: breaks what a plan lets it break, and mends everything at the end.
 
+The faults of a run are a list that is drawn before it begins. Each draws what else it needs (whom,
+how long) from a generator of its own, so that leaving one out moves none of the others.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.support.sim.scheduler import RATE_PPM_MAX
+from tests.support.sim.schedules import SCHEDULES
 
+if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
+    from tests.support.sim.profiles import Profile
     from tests.support.sim.world import World
 
 
-class Nemesis:
-    """Draws one fault after the other, each with its own end."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong."""
 
-    def __init__(self, world: "World") -> None:
+    number: int
+    """Which one of its run: what it draws depends on the seed and on this."""
+    at: float
+    """True seconds since the start of the run."""
+    kind: str
+
+
+def plan(profile: "Profile", seed: int) -> list[Fault]:
+    """Return the faults of a run, in their order."""
+    rng = random.Random(f"{seed}/faults")
+    faults, at = list[Fault](), 0.0
+    while profile.faults:
+        at += rng.expovariate(1 / profile.fault_gap_s)
+        if at > profile.duration_s:
+            break
+        kind = rng.choices(list(profile.faults), list(profile.faults.values()))[0]
+        faults.append(Fault(len(faults), at, kind))
+    return faults
+
+
+class Nemesis:
+    """Lets the faults of a plan happen, each with its own end."""
+
+    def __init__(self, world: "World", faults: Sequence[Fault]) -> None:
         self._world = world
-        self._rng = world.scheduler.random("faults")
-        self._weights = dict(world.profile.faults)
+        self._faults = faults
+        self._rng = random.Random()
         self._stopped = False
         self._partitions = 0
         self.counts: dict[str, int] = {}
@@ -33,17 +66,23 @@ class Nemesis:
             "one_way": lambda: self._partition(self._some(), both_ways=False),
             "isolate_leader": self._isolate_leader,
             "reset": self._reset,
+            "offers_twice": self._offers_twice,
             "slow_disk": self._slow_disk,
-            "step_wall": self._step_wall,
+            "full_disk": self._full_disk,
             "disk_error": self._disk_error,
+            "step_wall": self._step_wall,
+            "slew": self._slew,
+            "transfer": self._transfer,
         }
-        unknown = self._weights.keys() - self._kinds.keys()
+        for name, schedule in SCHEDULES.items():
+            self._kinds[name] = lambda schedule=schedule: self._begin(schedule(self._world))  # type: ignore[misc]  # a default is the usual way to bind a loop's variable
+        unknown = {fault.kind for fault in faults} - self._kinds.keys()
         assert not unknown, f"no such fault: {unknown}"
 
     def begin(self) -> None:
-        """Start breaking things."""
-        if self._weights:
-            self._plan()
+        """Let the plan run."""
+        for fault in self._faults:
+            self._world.scheduler.after(fault.at, self._strike, fault)
 
     def end(self) -> None:
         """Stop it, and mend everything."""
@@ -55,17 +94,20 @@ class Nemesis:
             if not node.is_up:
                 node.start()
 
-    def _plan(self) -> None:
-        gap_s = self._world.profile.fault_gap_s
-        self._world.scheduler.after(self._rng.expovariate(1 / gap_s), self._strike)
-
-    def _strike(self) -> None:
+    def _strike(self, fault: Fault) -> None:
         if self._stopped:
             return
-        kind = self._rng.choices(list(self._weights), list(self._weights.values()))[0]
-        if self._kinds[kind]():
-            self.counts[kind] = self.counts.get(kind, 0) + 1
-        self._plan()
+        self._rng = random.Random(f"{self._world.seed}/fault {fault.number}")
+        self._world.scheduler.note("FAULT", fault.number, fault.kind)
+        if self._kinds[fault.kind]():
+            self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
+
+    def _begin(self, schedule: Iterator[float]) -> bool:
+        """Run a schedule step by step; each tells how many seconds its next one is away."""
+        pause_s = None if self._stopped else next(schedule, None)
+        if pause_s is not None:
+            self._world.scheduler.after(pause_s, self._begin, schedule)
+        return pause_s is not None
 
     # Who
 
@@ -85,9 +127,9 @@ class Nemesis:
 
     def restart_later(self, node: "SimNode") -> None:
         """Bring a node back after a while."""
-        self._world.scheduler.after(
-            self._rng.expovariate(1 / self._world.profile.restart_s), self._restart, node
-        )
+        rng = random.Random(f"{self._world.seed}/restart {node.id} {node.life}")
+        delay_s = rng.expovariate(1 / self._world.profile.restart_s)
+        self._world.scheduler.after(delay_s, self._restart, node)
 
     def _restart(self, node: "SimNode") -> None:
         if not node.is_up:
@@ -179,6 +221,38 @@ class Nemesis:
             return False
         operation = self._rng.choice(["write", "sync"])
         node.machine.disk.fail_after(operation, self._rng.randint(1, 6))
+        return True
+
+    def _full_disk(self) -> bool:
+        """Nothing more can be written for a while: the process stops, and can't start."""
+        node = self._any_up()
+        if node is None:
+            return False
+        node.machine.disk.be_full()
+        self._world.scheduler.after(self._rng.uniform(0.3, 2.0), node.machine.disk.be_freed)
+        return True
+
+    def _offers_twice(self) -> bool:
+        """What nodes offer to the leader arrives twice for a while."""
+        network = self._world.network
+        network.doubles_until = self._world.scheduler.now + self._rng.uniform(0.5, 2.0)
+        return True
+
+    def _transfer(self) -> bool:
+        """The leader hands leadership over, and stays a member."""
+        leader = self._leader()
+        if leader is None or leader.is_paused:
+            return False
+        leader.hand_over(self._rng.uniform(0.2, 1.0))
+        return True
+
+    def _slew(self) -> bool:
+        """A node's clock goes on at another rate, faster or slower, as NTP makes it do."""
+        node = self._any_up()
+        if node is None:
+            return False
+        ppm = self._rng.uniform(-RATE_PPM_MAX, RATE_PPM_MAX)
+        node.machine.clock.slew(1 + ppm / 1_000_000)
         return True
 
     def _step_wall(self) -> bool:

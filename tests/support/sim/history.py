@@ -86,6 +86,50 @@ class Led:
 
 
 @dataclass(slots=True, frozen=True)
+class Voted:
+    """A node told a candidate, or everybody of itself, that it has its vote."""
+
+    at: float
+    node: str
+    term: int
+    candidate: str
+
+
+@dataclass(slots=True, frozen=True)
+class Opened:
+    """A process opened its journal, and found this term and this vote in it."""
+
+    at: float
+    node: str
+    term: int
+    vote: str | None
+
+
+@dataclass(slots=True, frozen=True)
+class Counted:
+    """A leader counts an index as acknowledged by a follower, which has it or not."""
+
+    at: float
+    leader: str
+    node: str
+    term: int
+    index: int
+    is_there: bool
+
+
+@dataclass(slots=True, frozen=True)
+class Committed:
+    """An entry was applied for the first time, and whose logs had it then."""
+
+    at: float
+    node: str
+    index: int
+    term: int
+    holders: tuple[str, ...]
+    members: int
+
+
+@dataclass(slots=True, frozen=True)
 class Applied:
     """A node applied an entry; ``digest`` is that of its table afterwards."""
 
@@ -135,6 +179,10 @@ class History:
 
     operations: list[Operation] = field(default_factory=list)
     led: list[Led] = field(default_factory=list)
+    votes: list[Voted] = field(default_factory=list)
+    opened: list[Opened] = field(default_factory=list)
+    counted: list[Counted] = field(default_factory=list)
+    commits: list[Committed] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
     loaded: list[Loaded] = field(default_factory=list)
     logs: list[LogSeen] = field(default_factory=list)

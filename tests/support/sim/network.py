@@ -75,6 +75,8 @@ class Network:
         self._side: dict[tuple[str, str], int] = {}
         self._queues: dict[tuple[str, str, int], deque[tuple[float, bytes]]] = {}
         self._epoch = 0
+        self.doubles_until = 0.0
+        """Until when offers arrive twice (true seconds)."""
 
     def join(self, node: Endpoint) -> None:
         """Add a node; from now on it is dialled by, and dials, all others."""
@@ -142,8 +144,11 @@ class Network:
         ready = self._scheduler.now + self.weather.latency(self._rng)
         if queue:
             ready = max(ready, queue[-1][0])
+        was_empty = not queue
         queue.append((ready, _encode(message)))
-        if len(queue) == 1:
+        if message.get("type") == "offer" and self._scheduler.now < self.doubles_until:
+            queue.append(queue[-1])
+        if was_empty:
             self._scheduler.after(ready - self._scheduler.now, self._arrive, key)
 
     def _arrive(self, key: tuple[str, str, int]) -> None:
@@ -171,8 +176,13 @@ class Network:
         """Hold what ``sender`` sends to ``receiver``, and let them make no new connection."""
         self._blocked[sender, receiver] = None
 
+    def unblock(self, sender: str, receiver: str) -> None:
+        """Let what ``sender`` sends to ``receiver`` through."""
+        self._blocked.pop((sender, receiver), None)
+
     def heal(self) -> None:
         """Let everything through."""
+        self.doubles_until = 0.0
         self._blocked.clear()
 
     def reset_blocked(self) -> None:

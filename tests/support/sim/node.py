@@ -4,16 +4,30 @@ import asyncio
 import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.support.sim.disk import KilledError
-from tests.support.sim.history import Led, Loaded
+from tests.support.sim.history import Led, Loaded, Opened
 from tests.support.sim.loop import NodeLoop
 from tests.support.sim.parts import Machine, Process, peer_info
 from tests.support.sim.scheduler import Event, Scheduler
 
+if TYPE_CHECKING:
+    from gorilla.consensus.journal import Journal
+
 STEPS_PER_INSTANT_MAX = 20_000
 """What one process may do without time passing: more is a livelock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a leader counts on a follower to have."""
+
+    term: int
+    """Of the leader."""
+    index: int
+    entry_term: int
 
 
 class Surroundings(Protocol):
@@ -23,6 +37,14 @@ class Surroundings(Protocol):
 
     def sends(self, node: str, peer: str, message: dict[str, Any]) -> None:
         """A node hands a message to the network."""
+        ...
+
+    def counts(self, node: "SimNode", peer: str, claim: "Claim") -> None:
+        """A leader has taken an acknowledgement of a peer."""
+        ...
+
+    def applies(self, node: "SimNode", index: int, term: int) -> None:
+        """A node applies an entry."""
         ...
 
     def died(self, node: "SimNode", why: str, *, is_mishap: bool) -> None:
@@ -42,6 +64,8 @@ class SimNode:
         self.life = 0
         self.is_paused = False
         self.process: Process | None = None
+        self.journal: Journal | None = None
+        """The last one that a process of this node had open."""
         self._loop: NodeLoop | None = None
         self._dying: str | None = None
         self._error: Exception | None = None
@@ -78,8 +102,15 @@ class SimNode:
 
     def _boot(self) -> None:
         self.process = process = Process(self)
+        self.journal = process.journal
+        self._remembers(process.journal)
         self.scheduler.note("start", self.id, f"life {self.life}", process.describe())
         self.record_loaded()
+
+    def _remembers(self, journal: "Journal") -> None:
+        term, vote = journal.getCurrentTerm(), journal.getVotedForNodeId()
+        opened = Opened(self.scheduler.now, self.id, term, vote)
+        self.machine.history.opened.append(opened)
 
     def kill(self, why: str) -> None:
         """End the process at this instant: kill -9."""
@@ -169,6 +200,20 @@ class SimNode:
     def _loop_error(self, message: str, error: BaseException | None) -> None:
         self.failed(error or RuntimeError(message))
 
+    def holds(self, index: int, term: int) -> bool:
+        """Whether its log had this entry when it was last in use, or a snapshot in its place."""
+        if self.journal is None:
+            return False
+        if self.machine.disk.is_faulty:
+            return True  # its journal may have failed and can't be looked at: nobody is blamed
+        return index < self.journal.first_index or self.journal.term_at(index) == term
+
+    def is_beyond(self, term: int) -> bool:
+        """Whether it has gone on to a later term, as far as can be told."""
+        if self.journal is None or self.machine.disk.is_faulty:
+            return True
+        return self.journal.getCurrentTerm() > term
+
     # The network's side
 
     def link_up(self, peer: str) -> None:
@@ -190,6 +235,26 @@ class SimNode:
     def _input(self, name: str, *args: Any) -> None:
         if self.process is not None:
             getattr(self.process.driver, name)(*args)
+        if name == "received" and args[1].get("type") == "next_node_idx":
+            self._counts(args[0])
+
+    def _counts(self, peer: str) -> None:
+        if self.process is None or not self.process.is_leader():
+            return
+        term, index, entry_term = self.process.counts(peer)
+        if entry_term is not None:
+            self.world.counts(self, peer, Claim(term, index, entry_term))
+
+    # The operator's side
+
+    def hand_over(self, while_s: float) -> None:
+        """Let the process give leadership away, and be an ordinary member again after a while."""
+        self.post(0.0, self._hand_over, True)
+        self.post(while_s, self._hand_over, False)
+
+    def _hand_over(self, is_leaving: bool) -> None:
+        if self.process is not None:
+            self.process.hand_over(is_leaving=is_leaving)
 
     # The clients' side
 

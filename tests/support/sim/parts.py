@@ -194,6 +194,7 @@ class Process:
 
     def _applied(self, index: int, term: int, payload: bytes) -> None:
         node = self._node
+        node.world.applies(node, index, term)
         node.machine.history.applied.append(
             Applied(node.scheduler.now, node.id, node.life, index, term, payload, self._digest())
         )
@@ -206,6 +207,23 @@ class Process:
     def position(self) -> tuple[int, str]:
         """Return the applied index (of entries of ours) and the digest of the state there."""
         return self.replica.applied_index, self._digest()
+
+    def hand_over(self, *, is_leaving: bool) -> None:
+        """Give leadership away, or be an ordinary member again."""
+        if is_leaving:
+            self.engine.leave()
+        else:
+            self.engine.stay()
+        self.driver.wake()
+
+    def counts(self, peer: str) -> tuple[int, int, int | None]:
+        """Return its term, what it counts as acknowledged by a peer, and that entry's term.
+
+        An entry that has been compacted has no term; one beyond the log has term -1.
+        """
+        index = self.engine._core.match_index(peer)  # what the commit rule itself looks at
+        term = self.journal.term_at(index) if index <= self.journal.last_index else -1
+        return self.engine._core.raftCurrentTerm, index, term
 
     def is_leader(self) -> bool:
         """Whether it thinks it leads."""

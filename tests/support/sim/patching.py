@@ -1,7 +1,7 @@
 """Replacing names for the length of a run, and putting them back."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 
@@ -16,3 +16,12 @@ def replaced(target: object, **values: Any) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(target, name, value)
+
+
+@contextmanager
+def both(*parts: AbstractContextManager[None]) -> Iterator[None]:
+    """Enter all of them, and leave them in the opposite order."""
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(part)
+        yield

@@ -50,7 +50,16 @@ class Profile:
 _PARTITIONS: Weights = {"partition": 3, "one_way": 2, "isolate_leader": 2, "reset": 2}
 _CRASHES: Weights = {"crash": 2, "crash_leader": 2, "crash_all": 0.3, "kill_at_disk": 3, "pause": 1}
 _POWER: Weights = {"power": 2, "power_all": 1, "power_at_disk": 3, "crash_leader": 1}
-_OTHERS: Weights = {"pause_leader": 1, "slow_disk": 1, "step_wall": 1, "disk_error": 1}
+_OTHERS: Weights = {
+    "pause_leader": 1,
+    "slow_disk": 1,
+    "full_disk": 1,
+    "disk_error": 1,
+    "step_wall": 1,
+    "slew": 1,
+    "transfer": 1,
+    "offers_twice": 1,
+}
 
 _SMALL = Profile(name="", compact_after=12, retain=4, rotate_bytes=1_200, chunk_bytes=512)
 
@@ -108,13 +117,39 @@ _BASE = (
         clients=4,
         resources=2,
         think_s=0.8,
-        faults={"step_wall": 2, "pause_leader": 1, "crash_leader": 1},
+        faults={"step_wall": 2, "slew": 1, "pause_leader": 1, "crash_leader": 1, "transfer": 1},
         fault_gap_s=7.0,
+    ),
+    Profile(
+        name="handover",  # leaders that give their place away, and offers that come twice
+        faults={"transfer": 4, "offers_twice": 3, "crash_leader": 1, "reset": 1, "pause_leader": 1},
+        fault_gap_s=0.6,
+        clients=8,
+    ),
+    Profile(
+        name="disks",  # full, slow and failing ones; little room between two compactions
+        faults={"full_disk": 3, "disk_error": 2, "slow_disk": 3, "power": 1, "crash_leader": 1},
+        compact_after=20,
+        retain=4,
+        rotate_bytes=1_200,
+    ),
+    Profile(
+        name="late_acks",  # acknowledgements that a leader gets in a leadership later
+        nodes=5,
+        duration_s=14.0,
+        faults={"late_acks": 1},
+        fault_gap_s=2.5,
+        clients=16,
+        resources=6,
+        think_s=0.03,
+        patience_s=(0.05, 0.3),
+        is_searched=False,
+        append_bytes=800,
     ),
 )
 
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _BASE} | {
     f"{profile.name}5": replace(profile, name=f"{profile.name}5", nodes=5)
     for profile in _BASE
-    if profile.name != "drift"
+    if profile.name not in {"drift", "late_acks"}
 }

@@ -10,6 +10,9 @@ from typing import Any
 LOOK_COST_S = 5e-6
 """What reading a clock costs. Code that spins until a clock has moved ends, as it does in life."""
 
+RATE_PPM_MAX = 500
+"""How wrong a clock's rate may be; the lease arithmetic allows two clocks twice that."""
+
 TRACE_LINES = 2_000
 """How much of the end of a trace is kept."""
 
@@ -102,6 +105,11 @@ class NodeClock:
     def step_wall(self, by_ms: int) -> None:
         """Set the wall clock forward or back, as an operator or NTP may."""
         self._wall_ms += by_ms
+
+    def slew(self, rate: float) -> None:
+        """Go on from here at another rate; the clock does not jump."""
+        self.offset_s += self._scheduler.now * (self.rate - rate)
+        self.rate = rate
 
     def at(self, true_s: float) -> float:
         """Return what this clock shows at the true time ``true_s``."""

@@ -1,26 +1,35 @@
 """One run: builds the cluster and its surroundings, lets it go, mends it, looks at the end."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gorilla.consensus import library, offers, shipping
 from gorilla.service import proposals
 from tests.support.sim import checkers
-from tests.support.sim.faults import Nemesis
-from tests.support.sim.history import History, Kind, LogSeen, Operation, Result, Standing, Violation
+from tests.support.sim.faults import Fault, Nemesis, plan
+from tests.support.sim.history import (
+    Committed,
+    Counted,
+    History,
+    Kind,
+    LogSeen,
+    Operation,
+    Result,
+    Standing,
+    Violation,
+    Voted,
+)
 from tests.support.sim.network import Network, Weather
-from tests.support.sim.node import SimNode
+from tests.support.sim.node import Claim, SimNode
 from tests.support.sim.parts import make_machines
 from tests.support.sim.patching import replaced
 from tests.support.sim.profiles import Profile
-from tests.support.sim.scheduler import NodeClock, Scheduler
+from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
 from tests.support.sim.serving import serve
 from tests.support.sim.workload import Answer, Client, Request
 
 WALL_MS = 1_700_000_000_000
-RATE_PPM_MAX = 500
-"""How wrong a clock's rate may be; the lease arithmetic allows two clocks twice that."""
-
 LOG_LOOK_S = 0.5
 SETTLE_STEP_S = 0.25
 ACQUIRE_S_MAX = 10.0
@@ -42,7 +51,15 @@ class Outcome:
 class World:
     """Everything of one run."""
 
-    def __init__(self, profile: Profile, seed: int, *, is_tracing: bool = False) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        seed: int,
+        *,
+        is_tracing: bool = False,
+        faults: Sequence[Fault] | None = None,
+    ) -> None:
+        """Build it; with ``faults``, what goes wrong is these instead of the seed's own."""
         self.profile = profile
         self.seed = seed
         self.scheduler = Scheduler(seed, is_tracing=is_tracing)
@@ -55,11 +72,13 @@ class World:
             node = SimNode(self, machine)
             self.nodes[node.id] = node
             self.network.join(node)
-        self.nemesis = Nemesis(self)
+        self.nemesis = Nemesis(self, plan(profile, seed) if faults is None else faults)
         self.clients = [
             Client(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
         self._open: dict[int, Request] = {}
+        self._applied_max = 0
+        self._counted: dict[tuple[str, str], Claim] = {}
 
     def make_clock(self) -> NodeClock:
         """Return the clock of one more machine."""
@@ -192,7 +211,39 @@ class World:
 
     def sends(self, node: str, peer: str, message: dict[str, Any]) -> None:
         """Put a node's message on the network."""
+        candidate = {"response_vote": peer, "request_vote": node}.get(message["type"])
+        if candidate is not None:
+            vote = Voted(self.scheduler.now, node, message["term"], candidate)
+            self.history.votes.append(vote)
         self.network.send(node, peer, message)
+
+    def counts(self, node: SimNode, peer: str, claim: Claim) -> None:
+        """Compare what a leader counts as acknowledged to the log that it is about."""
+        follower = self.nodes[peer]
+        known = self._counted.get((node.id, peer))
+        if known == claim or follower.is_beyond(claim.term):
+            return
+        self._counted[node.id, peer] = claim
+        is_there = follower.holds(claim.index, claim.entry_term)
+        self.history.counted.append(
+            Counted(self.scheduler.now, node.id, peer, claim.term, claim.index, is_there)
+        )
+
+    def applies(self, node: SimNode, index: int, term: int) -> None:
+        """Look who has an entry when it is applied for the first time."""
+        if index <= self._applied_max:
+            return
+        self._applied_max = index
+        self.history.commits.append(
+            Committed(
+                at=self.scheduler.now,
+                node=node.id,
+                index=index,
+                term=term,
+                holders=tuple(one.id for one in self.nodes.values() if one.holds(index, term)),
+                members=len(self.nodes),
+            )
+        )
 
     def kill(self, node: SimNode, why: str, *, is_power_loss: bool = False) -> None:
         """End a node's process; with a power loss what the disk had not synced is lost, too."""

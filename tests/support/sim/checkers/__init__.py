@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from tests.support.sim.checkers import (
     acknowledged,
+    acks,
     apply_order,
     definite,
     digests,
@@ -11,15 +12,20 @@ from tests.support.sim.checkers import (
     fencing,
     linearizable,
     logs,
+    majority,
     mishaps,
     overlap,
     progress,
+    votes,
 )
 from tests.support.sim.history import History, Violation
 
 ALL: dict[str, Callable[[History], Iterator[str]]] = {
     "elections": elections.check,
+    "votes": votes.check,
     "logs": logs.check,
+    "acks": acks.check,
+    "majority": majority.check,
     "apply order": apply_order.check,
     "digests": digests.check,
     "fencing": fencing.check,

@@ -1,0 +1,68 @@
+"""Faults that take several steps, each for a chain of events that chance hardly ever brings about.
+
+A schedule is a generator: it does a step and yields how many seconds the next one is away.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.sim.node import SimNode
+    from tests.support.sim.world import World
+
+STEP_S = 0.02
+"""How often a schedule looks whether what it waits for has happened."""
+
+
+def late_acks(world: "World") -> Iterator[float]:
+    """Keep a follower's acknowledgements until its leader leads again, over a log it lost since.
+
+    The leader and one follower are cut off with a tail nobody else gets, the way back held. The
+    others elect somebody, whose log replaces the tail of both. Then only the first leader can win,
+    and as soon as it has, it gets what the follower had acknowledged before.
+    """
+    leaders = world.leaders()
+    if len(leaders) != 1 or len(world.nodes) < 5 or not all(map(_runs, world.nodes.values())):
+        return
+    old, network = leaders[0], world.network
+    follower, *others = (node for node in world.nodes.values() if node is not old)
+    network.block(follower.id, old.id)
+    for node in others:
+        _cut(world, old, node)
+    yield from _until(world, lambda: any(node in others for node in world.leaders()), 4.0)
+    yield 0.1
+    for node in others:
+        network.unblock(old.id, node.id)
+        network.unblock(node.id, old.id)
+    yield 0.25
+    for successor in [node for node in world.leaders() if node is not old]:
+        successor.pause()
+        world.scheduler.after(3.5, successor.resume)
+    ends = [follower, *others]
+    for at, one in enumerate(ends):
+        for two in ends[at + 1 :]:
+            _cut(world, one, two)
+    yield from _until(world, lambda: old in world.leaders(), 3.0)
+    network.block(old.id, follower.id)
+    network.unblock(follower.id, old.id)
+    yield 0.4
+    world.scheduler.note("HEAL")
+    network.heal()
+
+
+def _runs(node: "SimNode") -> bool:
+    return node.is_up and not node.is_paused
+
+
+def _cut(world: "World", one: "SimNode", two: "SimNode") -> None:
+    world.network.block(one.id, two.id)
+    world.network.block(two.id, one.id)
+
+
+def _until(world: "World", condition: Callable[[], bool], within_s: float) -> Iterator[float]:
+    end = world.scheduler.now + within_s
+    while world.scheduler.now < end and not condition():
+        yield STEP_S
+
+
+SCHEDULES: dict[str, Callable[["World"], Iterator[float]]] = {"late_acks": late_acks}
