@@ -45,7 +45,8 @@ class FollowerSide:
         self._roster = roster
         self._tell = tell
         self._to_library = to_library
-        self._installer = Installer(store, offload, tell, self._install)
+        self._installer = Installer(store, offload, tell, replica.decode, self._install)
+        self._offload = offload
         self._echo = 0
         self._ack_cap: int | None = None
         self._is_gap = False
@@ -146,14 +147,17 @@ class FollowerSide:
             },
         )
 
-    def _install(self, meta: SnapshotMeta, receiver: SnapshotReceiver) -> None:
+    def _install(self, meta: SnapshotMeta, receiver: SnapshotReceiver, state: object) -> None:
+        """Swap the state, unless the log went beyond it while it was decoded: one short step."""
         is_known = self._journal.term_at(meta.index) == meta.term
         if meta.index <= self.committed or is_known:
             receiver.abort()
         else:
             self._compactor.cancel()
-            installed = receiver.publish()
-            self._replica.load(meta.index, installed.chunks())
+            receiver.publish()
+            free_old = self._replica.adopt(meta.index, state)
+            if free_old is not None:
+                self._offload(free_old, _freed)
             members = decode_members(meta.members)
             self._roster.replace(members, meta.index)
             self._compactor.prepare(Position(meta.last, meta.previous, members))
@@ -167,6 +171,11 @@ class FollowerSide:
     def abort_install(self) -> None:
         """The sender is gone: a snapshot that is half here is thrown away."""
         self._installer.abort()
+
+
+def _freed(error: BaseException | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _check(command: bytes) -> None:

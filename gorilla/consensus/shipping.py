@@ -7,7 +7,7 @@ heartbeat there, every answer as a sign of life here.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gorilla.consensus.ports import Message, Offload
@@ -117,19 +117,34 @@ class Shipper:
 
 
 class Installer:
-    """The follower's side: collects a snapshot, verifies it off the loop, then hands it over."""
+    """The follower's side: collects a snapshot, then hands it over, verified and decoded.
+
+    Both run beside the loop, from the file that is not published yet: whatever happens meanwhile,
+    the node goes on with the state that it has (H39).
+    """
 
     def __init__(
         self,
         store: SnapshotStore,
         offload: Offload,
         tell: Tell,
-        install: Callable[[SnapshotMeta, SnapshotReceiver], None],
+        decode: Callable[[Iterator[bytes]], object],
+        install: Callable[[SnapshotMeta, SnapshotReceiver, object], None],
     ) -> None:
-        """Collect into ``store``; ``install`` gets a verified snapshot, to publish or to abort."""
+        """Collect into ``store``.
+
+        Args:
+            store: The local snapshots.
+            offload: Runs ``decode`` and the verification.
+            tell: Answers the sender.
+            decode: Makes a state of a snapshot's chunks; called beside the loop.
+            install: Gets a verified snapshot, to publish or to abort, and its decoded state.
+
+        """
         self._store = store
         self._offload = offload
         self._tell = tell
+        self._decode = decode
         self._install = install
         self._receiver: SnapshotReceiver | None = None
         self._source: tuple[str, int, int] = ("", 0, 0)
@@ -178,22 +193,24 @@ class Installer:
         receiver = self._receiver
         assert receiver is not None
         self._is_finishing = True
-        found: list[SnapshotMeta] = []
+        found: list[tuple[SnapshotMeta, object]] = []
 
-        def verify() -> None:
-            found.append(receiver.verify())
+        def prepare() -> None:
+            meta = receiver.verify()
+            found.append((meta, self._decode(receiver.chunks())))
 
         def done(error: BaseException | None) -> None:
             self._is_finishing = False
             self._receiver = None
             if error is None:
-                self._install(found[0], receiver)
+                meta, state = found.pop()
+                self._install(meta, receiver, state)
             elif isinstance(error, CorruptSnapshotError):
                 log.error("the snapshot that arrived is damaged: %s", error)
             else:
                 raise error
 
-        self._offload(verify, done)
+        self._offload(prepare, done)
 
     def abort(self) -> None:
         """Give up what has arrived so far."""

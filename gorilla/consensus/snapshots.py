@@ -89,10 +89,7 @@ class Snapshot:
             CorruptSnapshotError: The file was damaged since it was verified.
             SnapshotGoneError: A newer one has replaced it.
         """
-        reader = Reader(self.name, self.read)
-        for section in reader.sections():
-            if section.kind == KIND_CHUNK:
-                yield reader.inflate(section)
+        return _chunks(Reader(self.name, self.read))
 
 
 class SnapshotStore:
@@ -179,6 +176,10 @@ class SnapshotStore:
         """
         reader = Reader(name, lambda offset, size: self._disk.read(name, offset, size))
         return reader.verify(size)
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Yield the state in a file."""
+        return _chunks(Reader(name, lambda offset, size: self._disk.read(name, offset, size)))
 
     def discard(self, part: str) -> None:
         """Remove an unfinished file; it may be gone already."""
@@ -298,6 +299,14 @@ class SnapshotReceiver:
             raise
         return self._meta
 
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the state in what was verified, before it is published.
+
+        Raises:
+            CorruptSnapshotError: The file was damaged since it was verified.
+        """
+        return self._store.chunks(self._part)
+
     def _require_all(self) -> None:
         if self.received != self._total_size:
             raise CorruptSnapshotError(
@@ -321,3 +330,9 @@ class SnapshotReceiver:
         """Give up; nothing of it stays."""
         self._file.close()
         self._store.discard(self._part)
+
+
+def _chunks(reader: Reader) -> Iterator[bytes]:
+    for section in reader.sections():
+        if section.kind == KIND_CHUNK:
+            yield reader.inflate(section)

@@ -1,6 +1,6 @@
 """What the use cases need from the outside, as Protocols. Adapters meet them in ``daemon``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -80,6 +80,21 @@ class Replica(Protocol):
 
     def load(self, index: int, chunks: Iterator[bytes]) -> None:
         """Replace the state by what :meth:`FrozenState.chunks` gave at log index ``index``."""
+        ...
+
+    def decode(self, chunks: Iterator[bytes]) -> object:
+        """Return the state that ``chunks`` encode, for :meth:`adopt`; this one isn't touched.
+
+        It takes long for a big state: the only method that may run beside the event loop.
+        """
+        ...
+
+    def adopt(self, index: int, state: object) -> Callable[[], None] | None:
+        """Replace the state by a decoded one of log index ``index``, in one short step.
+
+        What it returns frees the old state, to be run beside the loop; None when that takes no
+        time worth it.
+        """
         ...
 
 

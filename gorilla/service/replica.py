@@ -28,6 +28,9 @@ change of leader, and the time without one. With no lock held nothing is written
 
 WATCHERS_MAX: Final = 16
 
+FREED_AT_ONCE: Final = 2_000
+"""Locks of a state that may be freed in one go: 100,000 take 50 ms."""
+
 Watcher = Callable[[int, Sequence[Event]], None]
 """Called with the log index of an entry and the events that it caused; it must not raise."""
 
@@ -205,15 +208,30 @@ class LockReplica:
         """Replace the state by a snapshot that was taken at log index ``index``.
 
         Raises:
-            FormatError: The chunks are damaged, or of a cluster version above ``supported``; the
-                state is as it was before.
+            FormatError: The chunks are damaged; the state is as it was before.
 
         """
+        self.adopt(index, self.decode(chunks))
+
+    def decode(self, chunks: Iterator[bytes]) -> object:
+        """Return the state of a snapshot, for :meth:`adopt`; may run beside the event loop.
+
+        Raises:
+            FormatError: The chunks are damaged.
+
+        """
+        return LockTable.load(chunks, supported=self.supported)
+
+    def adopt(self, index: int, state: object) -> Callable[[], None] | None:
+        """Make a decoded state this one, as of ``index``; returns what frees a big old one."""
+        assert isinstance(state, LockTable)
         assert not self.is_leading
         assert index >= self.applied_index
-        self.table = LockTable.load(chunks, supported=self.supported)
+        old = [self.table]
+        self.table = state
         self._chains.clear()
         self._stand_at(index)
+        return (lambda: _take_apart(old)) if old[0].held > FREED_AT_ONCE else None
 
     def watch(self, watcher: Watcher) -> None:
         """Tell ``watcher`` of the events of every entry from now on."""
@@ -254,3 +272,10 @@ class LockReplica:
             if known <= index:
                 return chain
         return None
+
+
+def _take_apart(held: list[LockTable]) -> None:
+    """Free a big table little by little: in one go, nothing else would run meanwhile."""
+    records = held.pop().freeze().records
+    while records:
+        records.popitem()

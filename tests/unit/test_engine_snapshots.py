@@ -251,7 +251,8 @@ class Receiving:
             SnapshotStore(SimDisk()),
             lambda work, done: self.offloaded.append((work, done)),
             lambda peer, message: self.answers.append((peer, message)),
-            lambda meta, _receiver: self.installed.append(meta.index),
+            lambda chunks: b"".join(chunks),
+            lambda meta, _receiver, state: self.installed.append((meta.index, state)),
         )
 
     def piece(self, peer, index, data, offset, size):
@@ -278,7 +279,7 @@ def test_pieces_of_two_senders_are_never_joined():
     receiving.piece("b", 50, two, 64, len(two))
     receiving.work()
 
-    assert receiving.installed == [50]
+    assert receiving.installed == [(50, bytes(range(200)))]
 
 
 def test_a_piece_that_does_not_fit_asks_to_go_back():

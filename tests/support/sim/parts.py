@@ -2,7 +2,7 @@
 
 import contextvars
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
@@ -111,10 +111,11 @@ class _ObservedReplica(LockReplica):
     on_load: Callable[[], None] | None = None
 
     @override
-    def load(self, index: int, chunks: Iterator[bytes]) -> None:
-        super().load(index, chunks)
+    def adopt(self, index: int, state: object) -> Callable[[], None] | None:
+        freeing = super().adopt(index, state)
         if self.on_load is not None:
             self.on_load()
+        return freeing
 
 
 class Process:
