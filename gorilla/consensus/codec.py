@@ -21,6 +21,7 @@ KNOWN_TYPES: Final = frozenset((REGULAR, NO_OP, MEMBERSHIP))
 _PAYLOAD: Final = b"P"
 _ROSTER: Final = b"R"
 _FORMAT: Final = 1
+CHANGE_KINDS: Final = ("add", "rem", "set")
 
 LogEntry = tuple[bytes, int, int]
 """``(command, index, term)``, as the library keeps it."""
@@ -55,7 +56,7 @@ class RosterChange(msgspec.Struct, frozen=True, array_like=True):
 
     format: int
     kind: str
-    """``add`` or ``rem``."""
+    """``add``, ``rem``, or ``set``: other addresses of a member."""
     member: Member
 
 
@@ -95,7 +96,7 @@ def _decode_change(data: bytes) -> RosterChange:
         change = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise UnreadableEntryError(f"unreadable membership change: {error}") from error
-    if change.format != _FORMAT or change.kind not in ("add", "rem"):
+    if change.format != _FORMAT or change.kind not in CHANGE_KINDS:
         raise UnreadableEntryError(
             f"membership change {change.kind!r} of format {change.format}: made by a later version"
         )

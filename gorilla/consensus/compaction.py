@@ -17,7 +17,7 @@ from gorilla.consensus.codec import LogEntry, MemberNode
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.library import FailStopError
 from gorilla.consensus.ports import Offload
-from gorilla.consensus.roster import RosterLog, decode_members, encode_members
+from gorilla.consensus.roster import RosterLog, decode_roster, encode_roster
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore, SnapshotWriter
 from gorilla.service.ports import FrozenState, Member, Replica
 
@@ -53,11 +53,11 @@ def load_local(
     meta = snapshot.meta
     if meta.cluster_id != cluster_id:
         raise FailStopError(f"the local snapshot is of cluster {meta.cluster_id}, not this one")
-    members = decode_members(meta.members)
+    known = decode_roster(meta.members)
     replica.load(meta.index, snapshot.chunks())
     journal.align(meta.previous, meta.last)
-    roster.replace(members, meta.index)
-    return Position(meta.last, meta.previous, members)
+    roster.replace(known, meta.index)
+    return Position(meta.last, meta.previous, known.members)
 
 
 class _Job:
@@ -173,7 +173,7 @@ class Compactor:
             term=last[2],
             last=last,
             previous=previous,
-            members=encode_members(self._roster.settle(last[1])),
+            members=encode_roster(self._roster.settle(last[1])),
             cluster_id=self._cluster_id,
         )
         self._position = position

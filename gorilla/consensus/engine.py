@@ -8,7 +8,7 @@ the rest. The driver calls it when something has arrived or is due; the simulati
 import random
 from collections.abc import Callable, Sequence
 
-from gorilla.consensus.codec import MemberNode
+from gorilla.consensus.codec import MemberNode, RosterChange
 from gorilla.consensus.compaction import Compactor, Position, load_local
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
@@ -21,16 +21,12 @@ from gorilla.consensus.offers import Offer
 from gorilla.consensus.outbox import Outbox
 from gorilla.consensus.ports import Message, Offload, Wire
 from gorilla.consensus.reads import Done, PendingReads
-from gorilla.consensus.roster import (
-    RosterLog,
-    RosterRefusedError,
-    Voters,
-    check_change,
-    me_in,
-)
+from gorilla.consensus.roster import Roster, RosterLog
+from gorilla.consensus.roster_side import RosterSide
 from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.shipping import Shipper
 from gorilla.consensus.snapshots import SnapshotStore
+from gorilla.consensus.voters import Voters
 from gorilla.service.ports import ConsensusView, Member, Replica, Role
 
 
@@ -51,6 +47,7 @@ class Engine:
         monotonic: Callable[[], float],
         random: random.Random,
         offload: Offload,
+        joining: Member | None = None,
     ) -> None:
         """Recover from journal and snapshot.
 
@@ -66,6 +63,7 @@ class Engine:
             monotonic: This node's clock (seconds).
             random: For election timeouts.
             offload: Runs blocking work beside the loop.
+            joining: This node as invited: without a vote until its log names it.
 
         """
         self.journal = journal
@@ -84,7 +82,7 @@ class Engine:
         self._seen: tuple[int, str | None] = (-1, None)
         self._role_seen: tuple[Role, int] = (Role.FOLLOWER, -1)
         self._more = False
-        self._log_roster = RosterLog(members, 0, lambda: journal[:])
+        self._log_roster = RosterLog(Roster.of(members), 0, lambda: journal[:])
         self._compactor = Compactor(
             snapshots,
             offload,
@@ -93,20 +91,18 @@ class Engine:
             roster=self._log_roster,
             monotonic=monotonic,
         )
-        self._start_core(me, snapshots)
+        self._start_core(me, snapshots, joining)
         self._build_sides(snapshots, offload)
-        self._build_inbox()
 
     # -- composition
 
-    def _start_core(self, me: str, store: SnapshotStore) -> None:
+    def _start_core(self, me: str, store: SnapshotStore, joining: Member | None) -> None:
         # Before the library looks at the journal: it would drop one that does not fit (H2).
         position = load_local(
             store, self._cluster_id, self._replica, self.journal, self._log_roster
         )
         committed = self.journal.getRaftCommitIndex()
-        self.me = me_in(self._log_roster, me, committed)
-        self._voters = Voters(me, self._log_roster)
+        self._voters = Voters(self._log_roster, me, joining, committed)
         others = tuple(self._voters.members.values())
         self._transport = GuardedTransport(self)
         self._core = RaftCore(
@@ -119,11 +115,12 @@ class Engine:
             now=self._now,
             rng=self._rng,
             on_apply=self._apply,
+            on_roster=self._apply_roster,
         )
         if position is not None:
             self._compactor.prepare(Position(position.last, position.previous, others))
             self._core.load_at_start()
-        if not others:
+        if not others and self._voters.counts_me:
             self._core.election_deadline = 0.0  # nobody to ask
 
     def _build_sides(self, store: SnapshotStore, offload: Offload) -> None:
@@ -148,6 +145,7 @@ class Engine:
             tell=tell,
             to_library=self._to_library,
         )
+        self._build_inbox()
 
     def _build_inbox(self) -> None:
         self._looking = Looking(
@@ -160,6 +158,15 @@ class Engine:
             compactor=self._compactor,
             links=self._links,
         )
+        self.roster = RosterSide(
+            self._core,
+            self.journal,
+            self._log_roster,
+            self._voters,
+            self._leading,
+            self._links,
+            tell=self._tell,
+        )
         self._inbox = Inbox(
             self._core,
             self._election,
@@ -167,7 +174,8 @@ class Engine:
             self._following,
             self._reads,
             now=self._now,
-            peers=lambda: self._voters.ids,
+            voters=self._voters,
+            learners=self.roster.learners,
             tell=self._tell,
             to_library=self._to_library,
             on_refused=self._replica.refused,
@@ -219,24 +227,6 @@ class Engine:
         """Ask for a linearizable read; ``done`` gets the point, or None at the deadline."""
         self._reads.add(done, deadline)
 
-    def change_roster(self, kind: str, member: Member) -> None:
-        """Propose to add or remove one voter.
-
-        Raises:
-            RosterRefusedError: Not now, or not here; nothing was done.
-
-        """
-        if not self._leading.is_open:
-            raise RosterRefusedError("this node does not lead: ask the leader")
-        if self._core.is_changing_roster:
-            raise RosterRefusedError(
-                "another membership change is under way: wait until it is done"
-            )
-        roster = (self.me, *self._voters.members.values())
-        committed = self._core.raftCommitIndex
-        check_change(kind, member, roster, self.me.id, self.journal[:], committed)
-        self._core.change_roster(kind, member)
-
     def leave(self) -> None:
         """Take no more offers, and hand leadership over: this node is going to stop."""
         self._leading.is_leaving = True
@@ -258,7 +248,8 @@ class Engine:
         core.enter(self._now)
         self._more = False
         self.journal.sync()  # the commit rule may count only what is on disk (H7)
-        self._election.before_tick(now, self._voters.ids)
+        if self._voters.counts_me:
+            self._election.before_tick(now, self._voters.ids)
         self._ask_reads(now)
         self._leading.propose()
         core.tick()
@@ -279,12 +270,13 @@ class Engine:
     def _follow_role(self) -> None:
         """Notice a change of role or leader, whichever call caused it."""
         core, term = self._core, self._core.raftCurrentTerm
-        if core.peer_ids() != self._voters.members.keys():
-            self._voters.refresh()
+        if self._voters.is_stale or core.peer_ids() != self._voters.members.keys():
+            self.roster.follow(leads=core._isLeader())  # noqa: SLF001  the library's name
         is_leader = core._isLeader()  # noqa: SLF001  the library's name
         if self._was_leader and (not is_leader or term != self._leading.ledger.term):
             self._was_leader = False
             self._leading.end(self._voters.node_of)
+            self.roster.follow(leads=False)
         if is_leader and not self._was_leader:
             self._was_leader = True
             self._leading.begin(term, self._now(), self._voters.ids, self._voters.node_of)
@@ -377,7 +369,15 @@ class Engine:
         if self.on_apply is not None:
             self.on_apply(index, self.journal.term_at(index) or 0, payload)
 
+    def _apply_roster(self, index: int, change: RosterChange) -> None:
+        self.roster.committed(index, change)
+
     # -- what it looks like
+
+    @property
+    def me(self) -> Member:
+        """This node, as the newest roster that has it says."""
+        return self._voters.me
 
     def now(self) -> float:
         """Return this node's clock (seconds)."""

@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Callable
 
-from gorilla.consensus.codec import MemberNode, UnreadableEntryError, check_command
+from gorilla.consensus.codec import MEMBERSHIP, MemberNode, UnreadableEntryError, check_command
 from gorilla.consensus.compaction import Compactor, Position
 from gorilla.consensus.guards import Conflict, heartbeat_only, rewrite_append, start_of_conflict
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.library import FailStopError, RaftCore
 from gorilla.consensus.ports import Message, Offload
 from gorilla.consensus.remedies import SET_ASIDE
-from gorilla.consensus.roster import RosterLog, decode_members
+from gorilla.consensus.roster import RosterLog, decode_roster
 from gorilla.consensus.shipping import Installer
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotReceiver, SnapshotStore
 from gorilla.service.ports import Replica
@@ -73,11 +73,19 @@ class FollowerSide:
             )
         for command, _, _ in plan.message["entries"]:
             _check(command)
+        self._note_changes(plan.message)
         self._ack_cap, self._is_gap = plan.ack_cap, plan.is_gap
         try:
             self._to_library(peer, plan.message)
         finally:
             self._echo, self._ack_cap, self._is_gap = 0, None, False
+
+    def _note_changes(self, message: Message) -> None:
+        """Have the roster read again if the log is about to get or lose a membership change."""
+        previous = message["prevLogIdx"]
+        loses = previous is not None and previous < self._journal.last_index
+        if loses or any(command[0] == MEMBERSHIP for command, _, _ in message["entries"]):
+            self._roster.touch()
 
     def stamp_ack(self, message: Message) -> Message:
         """Make the library's acknowledgement say its term, what it answers, and no more (H6)."""
@@ -158,9 +166,9 @@ class FollowerSide:
             free_old = self._replica.adopt(meta.index, state)
             if free_old is not None:
                 self._offload(free_old, _freed)
-            members = decode_members(meta.members)
-            self._roster.replace(members, meta.index)
-            self._compactor.prepare(Position(meta.last, meta.previous, members))
+            roster = decode_roster(meta.members)
+            self._roster.replace(roster, meta.index)
+            self._compactor.prepare(Position(meta.last, meta.previous, roster.members))
             self._core.install(meta.index)
             log.info("snapshot %d installed", meta.index)
         leader = self._core.leader_id

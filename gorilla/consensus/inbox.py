@@ -1,7 +1,7 @@
 """What each kind of peer message does: the guards decide, the library or a side acts."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from gorilla.consensus.codec import MemberNode
 from gorilla.consensus.election import Election
@@ -12,7 +12,9 @@ from gorilla.consensus.library import FailStopError, RaftCore
 from gorilla.consensus.offers import Offer
 from gorilla.consensus.ports import Message
 from gorilla.consensus.reads import PendingReads
-from gorilla.service.ports import ReadPoint
+from gorilla.consensus.roster import RemovedError
+from gorilla.consensus.voters import Voters
+from gorilla.service.ports import Member, ReadPoint
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ class Inbox:
         reads: PendingReads,
         *,
         now: Callable[[], float],
-        peers: Callable[[], Sequence[str]],
+        voters: Voters,
+        learners: Mapping[str, Member],
         tell: Tell,
         to_library: ToLibrary,
         on_refused: Callable[[int], None],
@@ -45,7 +48,8 @@ class Inbox:
         self._following = following
         self._reads = reads
         self._now = now
-        self._peers = peers
+        self._voters = voters
+        self._learners = learners
         self._tell = tell
         self._to_library = to_library
         self._on_refused = on_refused
@@ -61,6 +65,7 @@ class Inbox:
             "prevoted": self._prevoted,
             "stale": self._stale,
             "timeout_now": self._timeout_now,
+            "removed": self._removed,
             "offer": self._offer,
             "refused": self._refused,
             "read": self._read,
@@ -105,29 +110,44 @@ class Inbox:
             self._following.install(peer, message)
 
     def _timeout_now(self, peer: MemberNode, message: Message) -> None:
-        if message["term"] == self._core.raftCurrentTerm and peer.id == self._core.leader_id:
+        is_leaders = (
+            message["term"] == self._core.raftCurrentTerm and peer.id == self._core.leader_id
+        )
+        if is_leaders and self._voters.counts_me:
             self._election.forced = True
             self._to_library(peer, message)
 
+    def _removed(self, peer: MemberNode, message: Message) -> None:
+        raise RemovedError(
+            f"this node was removed from the cluster (log index {message['index']}, says {peer.id})"
+        )
+
     # -- to a leader
+
+    def _is_served(self, peer: str) -> bool:
+        """Return whether ``peer`` gets the log from this node: a voter, or one that learns."""
+        if not self._core._isLeader():  # noqa: SLF001  the library's name
+            return False
+        return peer in self._voters.members or peer in self._learners
 
     def _ack(self, peer: MemberNode, message: Message) -> None:
         if message["term"] > self._core.raftCurrentTerm:
             self._stale(peer, message)
-        elif self._core._isLeader() and peer.id in self._peers():  # noqa: SLF001  the library's name
-            ack = self._leading.judge_ack(peer, message, self._now())
+        elif self._is_served(peer.id):
+            counts = peer.id in self._voters.members
+            ack = self._leading.judge_ack(peer, message, self._now(), counts=counts)
             if ack is not None:
                 self._to_library(peer, ack)
 
     def _installing(self, peer: MemberNode, message: Message) -> None:
-        if self._core._isLeader() and peer.id in self._peers():  # noqa: SLF001  the library's name
+        if self._is_served(peer.id):
             sign = self._leading.installing(peer.id, message, self._now())
             if sign is not None:
                 self._to_library(peer, sign)
 
     def _offer(self, peer: MemberNode, message: Message) -> None:
         offer = Offer(peer.id, message["id"], message["batch"])
-        self._leading.answer_offer(offer, self._now(), self._peers())
+        self._leading.answer_offer(offer, self._now(), self._voters.ids)
 
     def _read(self, peer: MemberNode, message: Message) -> None:
         number = message["id"]
@@ -155,22 +175,26 @@ class Inbox:
     def _vote_request(self, peer: MemberNode, message: Message) -> None:
         if self._is_behind(peer, message):
             return
-        alive = self._election.leader_alive(self._now(), self._peers())
+        if not self._voters.counts_me:
+            return
+        alive = self._election.leader_alive(self._now(), self._voters.ids)
         if message["forced"] or not alive:
             self._to_library(peer, message)
 
     def _vote(self, peer: MemberNode, message: Message) -> None:
-        is_for_now = message["term"] == self._core.raftCurrentTerm and peer.id in self._peers()
+        is_for_now = message["term"] == self._core.raftCurrentTerm and peer.id in self._voters.ids
         if is_for_now and self._votes.take(peer.id, message["term"]):
             self._to_library(peer, message)
 
     def _prevote(self, peer: MemberNode, message: Message) -> None:
-        self._election.asked(peer.id, message, self._now(), self._peers())
+        if not self._voters.counts_me:
+            return
+        self._election.asked(peer.id, message, self._now(), self._voters.ids)
 
     def _prevoted(self, peer: MemberNode, message: Message) -> None:
         if message["term"] > self._core.raftCurrentTerm:
             self._stale(peer, message)
-        elif peer.id in self._peers():
+        elif peer.id in self._voters.ids:
             self._election.answered(peer.id, message)
 
     def _stale(self, peer: MemberNode, message: Message) -> None:

@@ -53,7 +53,13 @@ class LeaderSide:
         self.is_open = False
         """Whether it leads and has applied an entry of its own term: cluster time runs."""
         self.is_leaving = False
-        """Whether it hands its office over: it takes no more offers."""
+        """Whether the node stops: it takes no more offers, and hands its office over."""
+        self.successor: MemberNode | None = None
+        """Who is asked to take over; None for nobody, or of a node that stops, the furthest."""
+
+    @property
+    def _hands_over(self) -> bool:
+        return self.is_leaving or self.successor is not None
 
     # -- role
 
@@ -71,6 +77,7 @@ class LeaderSide:
     def end(self, node_of: NodeOf) -> None:
         """Leave office: what was taken and not written is refused, which is definite."""
         self.is_open = False
+        self.successor = None
         self._replica.follow()
         for offer in self.offers.clear():
             self._refuse(offer.source, offer.number)
@@ -127,6 +134,11 @@ class LeaderSide:
         self._parked.discard(peer)
         self._paused.pop(peer, None)
 
+    def forget(self, peer: str) -> None:
+        """``peer`` is no member any more: nothing it said counts from now on."""
+        self.lost_link(peer)
+        self.rounds.forget(peer)
+
     def _unpark_all(self, node_of: NodeOf) -> None:
         self.shipper.clear()
         for peer in sorted(self._parked):
@@ -134,13 +146,19 @@ class LeaderSide:
 
     # -- what followers say
 
-    def judge_ack(self, peer: MemberNode, ack: Message, now: float) -> Message | None:
-        """Return an acknowledgement as the library may see it, None to drop it."""
+    def judge_ack(
+        self, peer: MemberNode, ack: Message, now: float, *, counts: bool
+    ) -> Message | None:
+        """Return an acknowledgement as the library may see it, None to drop it.
+
+        One of a node that doesn't count moves only what that node is sent next.
+        """
         judged = self.ledger.judge(peer.id, ack, self._core.last_index, self.sent)
         if judged is None:
             return None
         self._election.heard_ack(peer.id, now)
-        self.rounds.acked(peer.id, ack["term"], ack["echo"])
+        if counts:
+            self.rounds.acked(peer.id, ack["term"], ack["echo"])
         if peer.id in self._parked:
             return self._acked_while_parked(peer, judged)
         return judged
@@ -166,7 +184,7 @@ class LeaderSide:
 
     def take_offer(self, offer: Offer, now: float, peers: Sequence[str]) -> bool:
         """Take a batch for the log; False when this node can't write it now."""
-        if not self.is_open or self.is_leaving or not self._election.has_quorum(now, peers):
+        if not self.is_open or self._hands_over or not self._election.has_quorum(now, peers):
             return False
         return self.offers.put(offer)
 
@@ -189,11 +207,11 @@ class LeaderSide:
                 self._core.commit(payload)
 
     def hand_over(self) -> None:
-        """Ask the follower that is furthest to take over, once nothing of ours is on its way."""
+        """Ask the successor to take over, once nothing of ours is on its way."""
         core = self._core
         is_idle = not self.offers and core.raftCommitIndex == core.last_index
-        if self.is_leaving and self.is_open and is_idle:
-            core.transferLeadership()
+        if self._hands_over and self.is_open and is_idle:
+            core.hand_over(self.successor)
 
     # -- reads
 

@@ -18,7 +18,14 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 from typing_extensions import override
 
-from gorilla.consensus.codec import MEMBERSHIP, LogCodec, LogEntry, MemberNode
+from gorilla.consensus.codec import (
+    MEMBERSHIP,
+    LogCodec,
+    LogEntry,
+    MemberNode,
+    RosterChange,
+    roster_change,
+)
 from gorilla.consensus.journal import Journal
 from gorilla.service.ports import Member
 
@@ -170,6 +177,7 @@ class RaftCore(SyncObj):
         now: Callable[[], float],
         rng: random.Random,
         on_apply: Callable[[int, bytes], None],
+        on_roster: Callable[[int, RosterChange], None],
     ) -> None:
         """Start from the journal."""
         self.enter(now)
@@ -177,6 +185,9 @@ class RaftCore(SyncObj):
         """When to ask for an election (its clock, seconds); the library sets it."""
         self._rng = rng
         self._on_apply = on_apply
+        self._on_roster = on_roster
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when this leader writes a membership change."""
         self._may_change_roster = False
         self.may_campaign = False
         """Whether the library may start an election at this tick: ``election`` decides (H32)."""
@@ -208,6 +219,24 @@ class RaftCore(SyncObj):
         node = MemberNode(member)
         command = LogCodec.dumps([kind, member.id, node])
         self._applyCommand(command, None, MEMBERSHIP)
+
+    def hand_over(self, to: MemberNode | None) -> None:
+        """Ask a member to campaign if it has the whole log; None asks the one that is furthest."""
+        self.transferLeadership(to)
+
+    def add_learner(self, member: Member, *, is_linked: bool) -> None:
+        """Send appends to a node that counts for nothing: no commit, no vote, no majority."""
+        node = MemberNode(member)
+        self._SyncObj__onReadonlyNodeConnected(node)
+        if not is_linked:
+            self._SyncObj__onNodeDisconnected(node)
+
+    def drop_learner(self, member: Member, *, is_linked: bool) -> None:
+        """Send no more appends to a node that is no voter."""
+        node = MemberNode(member)
+        self._SyncObj__onReadonlyNodeDisconnected(node)
+        if is_linked:
+            self._SyncObj__onNodeConnected(node)
 
     def peer_ids(self) -> set[str]:
         """Return the ids of the other members that it counts."""
@@ -243,7 +272,9 @@ class RaftCore(SyncObj):
 
         The library would bring back a member that a later entry of the log has removed already.
         """
-        if command[:1] == bytes((MEMBERSHIP,)):
+        change = roster_change(command)
+        if change is not None:
+            self._on_roster(self.raftLastApplied + 1, change)
             return None
         return super()._SyncObj__doApplyCommand(command)
 
@@ -252,6 +283,11 @@ class RaftCore(SyncObj):
         if not self._may_change_roster:
             return False
         self._may_change_roster = False
+        self.on_change()
+        kind, _, node = request
+        if kind == "set":
+            return True  # addresses are nothing to the library
+        self._SyncObj__readonlyNodes.discard(node)  # a learner that will count
         return self._SyncObj__doChangeCluster(request)
 
     @override

@@ -65,6 +65,11 @@ class LeaderRounds:
             if round_.term == term and echo > round_.sent:
                 round_.acked.add(peer)
 
+    def forget(self, peer: str) -> None:
+        """Let the answers of ``peer`` count no more: it is no voter any longer."""
+        for round_ in self._rounds:
+            round_.acked.discard(peer)
+
     def close(self, members: int, now_ms: Callable[[], int]) -> None:
         """Confirm the rounds that a majority has answered."""
         left = []

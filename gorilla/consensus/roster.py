@@ -6,56 +6,89 @@ index (H14).
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
-from gorilla.consensus.codec import LogEntry, MemberNode, roster_change
+from gorilla.consensus.codec import LogEntry, roster_change
 from gorilla.consensus.library import FailStopError
 from gorilla.service.ports import Member
 
+REMOVED_MAX: Final = 256
+"""How many removed ids are remembered, the newest: such an id is never taken in again."""
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """Who is a member, in order of member id, and who was one."""
+
+    members: tuple[Member, ...]
+    removed: tuple[str, ...] = ()
+    """Member ids, oldest first."""
+
+    @staticmethod
+    def of(members: Iterable[Member]) -> "Roster":
+        """Return the roster of these members, nobody removed."""
+        return Roster(_sorted(members))
+
+    def after(self, kind: str, member: Member) -> "Roster":
+        """Return the roster after one change."""
+        rest = tuple(one for one in self.members if one.id != member.id)
+        if kind == "rem":
+            earlier = tuple(one for one in self.removed if one != member.id)
+            return Roster(rest, (*earlier, member.id)[-REMOVED_MAX:])
+        if kind == "set" and len(rest) == len(self.members):
+            return self
+        return Roster(_sorted((*rest, member)), self.removed)
+
+
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[Member, ...])
+_decoder = msgspec.msgpack.Decoder(tuple[Member, ...] | Roster)
 
 
 def encode_members(members: Sequence[Member]) -> bytes:
-    """Encode a roster, in order of member id, for a snapshot."""
-    return _encoder.encode(tuple(sorted(members, key=lambda member: member.id)))
+    """Encode a roster that nobody was removed from, in order of member id, for a snapshot."""
+    return _encoder.encode(_sorted(members))
 
 
-def decode_members(data: bytes) -> tuple[Member, ...]:
-    """Decode what :func:`encode_members` gave.
+def encode_roster(roster: Roster) -> bytes:
+    """Encode a roster for a snapshot: without removed ids as :func:`encode_members` does."""
+    return _encoder.encode(roster) if roster.removed else encode_members(roster.members)
+
+
+def decode_roster(data: bytes) -> Roster:
+    """Decode what :func:`encode_roster` or :func:`encode_members` gave.
 
     Raises:
         msgspec.MsgspecError: It is something else.
 
     """
-    return _decoder.decode(data)
+    decoded = _decoder.decode(data)
+    return decoded if isinstance(decoded, Roster) else Roster(decoded)
+
+
+def _sorted(members: Iterable[Member]) -> tuple[Member, ...]:
+    return tuple(sorted(members, key=lambda member: member.id))
 
 
 def roster_after(
-    members: Iterable[Member], entries: Iterable[LogEntry], *, since: int, until: int | None = None
-) -> tuple[Member, ...]:
+    roster: Roster, entries: Iterable[LogEntry], *, since: int, until: int | None = None
+) -> Roster:
     """Return the roster after the membership changes of ``entries``.
 
     Args:
-        members: The roster as of index ``since``.
+        roster: The one as of index ``since``.
         entries: Log entries, in order.
-        since: Changes up to this index are in ``members`` already.
+        since: Changes up to this index are in ``roster`` already.
         until: Changes after this index don't count; None for all there are, committed or not.
 
     """
-    roster = {member.id: member for member in members}
     for command, index, _ in entries:
         if index <= since or (until is not None and index > until):
             continue
         change = roster_change(command)
-        if change is None:
-            continue
-        if change.kind == "add":
-            roster[change.member.id] = change.member
-        else:
-            roster.pop(change.member.id, None)
-    return tuple(sorted(roster.values(), key=lambda member: member.id))
+        if change is not None:
+            roster = roster.after(change.kind, change.member)
+    return roster
 
 
 class RosterLog:
@@ -65,68 +98,36 @@ class RosterLog:
     """
 
     def __init__(
-        self, members: Iterable[Member], index: int, entries: Callable[[], Sequence[LogEntry]]
+        self, roster: Roster, index: int, entries: Callable[[], Sequence[LogEntry]]
     ) -> None:
-        """Begin with ``members`` as of ``index``; ``entries`` gives the log."""
-        self._members = tuple(members)
+        """Begin with ``roster`` as of ``index``; ``entries`` gives the log."""
+        self._roster = roster
         self._entries = entries
         self.index = index
+        self.version = 0
+        """Counts up whenever the newest roster may have changed."""
 
-    def at(self, until: int | None = None) -> tuple[Member, ...]:
+    def at(self, until: int | None = None) -> Roster:
         """Return the roster as of an index, the newest one when it is None."""
-        return roster_after(self._members, self._entries(), since=self.index, until=until)
+        return roster_after(self._roster, self._entries(), since=self.index, until=until)
 
-    def settle(self, index: int) -> tuple[Member, ...]:
+    def touch(self) -> None:
+        """Take note that the log got or lost a membership change."""
+        self.version += 1
+
+    def settle(self, index: int) -> Roster:
         """Take the roster as of a snapshot that is being made, and return it."""
-        self._members, self.index = self.at(index), index
-        return self._members
+        self._roster, self.index = self.at(index), index
+        return self._roster
 
-    def replace(self, members: Iterable[Member], index: int) -> None:
+    def replace(self, roster: Roster, index: int) -> None:
         """Take the roster of a snapshot that was installed."""
-        self._members, self.index = tuple(members), index
-
-
-class Voters:
-    """The members besides this node, as of the newest roster."""
-
-    def __init__(self, me: str, roster: RosterLog) -> None:
-        """Read them from ``roster``; ``me`` is this node's member id."""
-        self._me = me
-        self._roster = roster
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read the newest roster again."""
-        others = [member for member in self._roster.at() if member.id != self._me]
-        self.members = {member.id: member for member in others}
-        self.ids = sorted(self.members)
-        self._nodes = {member.id: MemberNode(member) for member in others}
-
-    def node_of(self, peer: str) -> MemberNode:
-        """Return what the library knows a peer by; one that is no voter is made up."""
-        node = self._nodes.get(peer)
-        return node or MemberNode(Member(id=peer, name=peer, peer="", http=""))
+        self._roster, self.index = roster, index
+        self.touch()
 
 
 class RosterRefusedError(Exception):
     """A membership change must not be made now; the message says why and what to do."""
-
-
-def me_in(roster: RosterLog, me: str, committed: int) -> Member:
-    """Return this node as the newest roster has it.
-
-    A removal that is not committed may still be overwritten: the node goes on, and nobody counts
-    it.
-
-    Raises:
-        RemovedError: It was removed, or never was a member.
-
-    """
-    for members in (roster.at(), roster.at(committed)):
-        for member in members:
-            if member.id == me:
-                return member
-    raise RemovedError(f"member {me} is not in the cluster's roster: it was removed")
 
 
 class RemovedError(FailStopError):
@@ -136,7 +137,7 @@ class RemovedError(FailStopError):
 def check_change(
     kind: str,
     member: Member,
-    roster: Sequence[Member],
+    roster: Roster,
     me: str,
     entries: Iterable[LogEntry],
     committed: int,
@@ -144,9 +145,9 @@ def check_change(
     """Refuse a membership change that Raft's one-at-a-time rule does not allow (H12).
 
     Args:
-        kind: ``add`` or ``rem``.
+        kind: ``add``, ``rem`` or ``set``.
         member: Whom; an id is never used again once it was removed.
-        roster: The present members, this node included.
+        roster: The newest one.
         me: Id of this node, which leads and has applied an entry of its own term.
         entries: The log.
         committed: Commit index.
@@ -155,15 +156,23 @@ def check_change(
         RosterRefusedError: It must wait, or be done otherwise.
 
     """
-    ids = {one.id for one in roster}
     if change_in_flight(entries, committed):
         raise RosterRefusedError("another membership change is under way: wait until it is done")
-    if kind == "add" and (member.id in ids or member.name in {one.name for one in roster}):
-        raise RosterRefusedError(f"{member.name} is a member already")
-    if kind == "rem" and member.id not in ids:
+    if kind == "add":
+        _check_newcomer(member, roster)
+    elif member.id not in {one.id for one in roster.members}:
         raise RosterRefusedError(f"{member.name} is not a member")
     if kind == "rem" and member.id == me:
         raise RosterRefusedError("the leader can't remove itself: hand leadership over first")
+
+
+def _check_newcomer(member: Member, roster: Roster) -> None:
+    if member.id in roster.removed:
+        raise RosterRefusedError(
+            f"{member.id} was removed for good: give the node an empty data directory"
+        )
+    if any(member.id == one.id or member.name == one.name for one in roster.members):
+        raise RosterRefusedError(f"{member.name} is a member already")
 
 
 def change_in_flight(entries: Iterable[LogEntry], committed: int) -> bool:

@@ -46,10 +46,11 @@ class Post:
 class Node:
     segment_bytes = 1 << 26
 
-    def __init__(self, name, members, clock, disk=None, settings=SETTINGS, seed=0):
+    def __init__(self, name, members, clock, disk=None, settings=SETTINGS, seed=0, joining=None):
         self.name, self.members, self.clock, self.settings = name, members, clock, settings
         self.disk = disk or SimDisk()
         self.seed = seed
+        self.joining = joining
         self.cluster_id = "cluster"
         self.retain_entries, self.retain_bytes = 4, 1 << 20
         self.holds_offloads = False
@@ -83,6 +84,7 @@ class Node:
             monotonic=self.clock.monotonic,
             random=random.Random(f"{self.name}{self.seed}"),
             offload=self.offload,
+            joining=self.joining,
         )
         self.engine.turn()
 

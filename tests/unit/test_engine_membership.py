@@ -4,7 +4,7 @@ import pytest
 
 from gorilla.consensus.codec import LogCodec, MemberNode
 from gorilla.consensus.library import FailStopError
-from gorilla.consensus.roster import RosterRefusedError, decode_members
+from gorilla.consensus.roster import RemovedError, RosterRefusedError, decode_roster
 from gorilla.consensus.settings import EngineSettings
 from gorilla.service.ports import Role
 from tests.support.engines import Cluster, append_message, newcomer
@@ -28,7 +28,7 @@ def change_command(kind, member):
 def test_a_membership_change_counts_on_every_node_and_after_a_restart():  # H13, H14
     cluster = Cluster(settings=EngineSettings(compact_entries=7))
     leader = cluster.elect()
-    leader.engine.change_roster("add", newcomer())
+    leader.engine.roster.change("add", newcomer())
     cluster.run(0.5)
     assert rosters(cluster) == WITH_D
     # Two snapshots later, the log has forgotten the change.
@@ -44,7 +44,7 @@ def test_a_change_that_is_not_committed_counts_after_a_restart():  # H13
     cluster = Cluster()
     leader = cluster.elect()
     cluster.isolate(leader.name)
-    leader.engine.change_roster("add", newcomer())
+    leader.engine.roster.change("add", newcomer())
     leader.turn()
     assert leader.engine.view().commit_index < leader.journal.last_index
 
@@ -59,7 +59,7 @@ def test_a_snapshot_holds_the_members_as_of_its_index():  # H14
     leader = cluster.elect()
     cluster.fill(leader, range(1, 4))
     cluster.isolate(leader.name)
-    leader.engine.change_roster("add", newcomer())
+    leader.engine.roster.change("add", newcomer())
     leader.turn()
     assert "d" in rosters(cluster)[leader.name]
 
@@ -69,7 +69,7 @@ def test_a_snapshot_holds_the_members_as_of_its_index():  # H14
 
     snapshot = leader.store.latest()
     assert snapshot.meta.index < leader.journal.last_index
-    assert [member.id for member in decode_members(snapshot.meta.members)] == ["a", "b", "c"]
+    assert [member.id for member in decode_roster(snapshot.meta.members).members] == ["a", "b", "c"]
 
 
 def test_a_received_snapshot_brings_its_members():  # H13, H14
@@ -77,7 +77,7 @@ def test_a_received_snapshot_brings_its_members():  # H13, H14
     leader = cluster.elect()
     away = cluster.followers()[0]
     cluster.isolate(away.name)
-    leader.engine.change_roster("add", newcomer("f"))
+    leader.engine.roster.change("add", newcomer("f"))
     cluster.run(0.3)
     cluster.fill(leader, range(1, 20))
     assert leader.journal.first_index > away.journal.last_index
@@ -101,10 +101,10 @@ def test_a_member_that_a_later_entry_removed_is_not_brought_back_by_applying(): 
         return True
 
     cluster.filter = hide_commits
-    leader.engine.change_roster("add", newcomer())
+    leader.engine.roster.change("add", newcomer())
     cluster.run(0.3)
     cluster.fill(leader, [1])
-    leader.engine.change_roster("rem", newcomer())
+    leader.engine.roster.change("rem", newcomer())
     cluster.run(0.3)
     assert rosters(cluster) == WITHOUT_D
 
@@ -120,21 +120,21 @@ def test_two_membership_changes_are_never_under_way_at_once():  # H12
     cluster = Cluster()
     leader = cluster.elect()
     cluster.isolate(leader.name)
-    leader.engine.change_roster("add", newcomer("d"))
+    leader.engine.roster.change("add", newcomer("d"))
     with pytest.raises(RosterRefusedError, match="under way"):
-        leader.engine.change_roster("add", newcomer("e"))
+        leader.engine.roster.change("add", newcomer("e"))
     leader.turn()
     with pytest.raises(RosterRefusedError, match="under way"):
-        leader.engine.change_roster("add", newcomer("e"))
+        leader.engine.roster.change("add", newcomer("e"))
     with pytest.raises(RosterRefusedError, match="does not lead"):
-        cluster.followers()[0].engine.change_roster("add", newcomer("e"))
+        cluster.followers()[0].engine.roster.change("add", newcomer("e"))
     assert rosters(cluster)[leader.name] == WITH_D[leader.name]
 
 
 def test_a_change_that_a_deposed_leader_did_not_write_is_not_written_later():  # H12
     cluster = Cluster()
     leader = cluster.elect()
-    leader.engine.change_roster("add", newcomer())
+    leader.engine.roster.change("add", newcomer())
     leader.engine.received(
         cluster.followers()[0].name, {"type": "stale", "term": leader.engine.view().term + 1}
     )
@@ -153,14 +153,14 @@ def test_a_membership_change_that_makes_no_sense_is_refused(kind, who, why):
     leader = cluster.elect()
     member = newcomer(who or leader.name)
     with pytest.raises(RosterRefusedError, match=why):
-        leader.engine.change_roster(kind, member)
+        leader.engine.roster.change(kind, member)
 
 
 def test_a_membership_change_that_was_overwritten_is_forgotten():
     cluster = Cluster()
     old = cluster.elect()
     cluster.isolate(old.name)
-    old.engine.change_roster("add", newcomer())
+    old.engine.roster.change("add", newcomer())
     old.turn()
     assert rosters(cluster)[old.name][-1] == "d"
     cluster.run(4)
@@ -207,7 +207,8 @@ def test_a_removal_that_is_not_committed_does_not_keep_a_node_from_starting():
 
     committed = append_message(leader, prevLogIdx=last + 1, commit_index=last + 1, prevLogTerm=term)
     node.engine.received(leader.name, committed)
-    node.turn()
+    with pytest.raises(RemovedError, match="removed"):
+        node.turn()
     node.journal.onOneSecondTimer()
     node.journal.sync()
     node.kill()

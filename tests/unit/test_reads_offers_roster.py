@@ -1,12 +1,17 @@
 """Read rounds, the leader's queue of batches, and the roster out of the log."""
 
+import msgspec
+
 from gorilla.consensus.codec import LogCodec, MemberNode
 from gorilla.consensus.offers import ENTRY_BATCH_BYTES, QUEUE_BYTES_MAX, Offer, OfferQueue
 from gorilla.consensus.reads import RESEND_S, WAITING_MAX, LeaderRounds, PendingReads
 from gorilla.consensus.roster import (
+    REMOVED_MAX,
+    Roster,
     change_in_flight,
-    decode_members,
+    decode_roster,
     encode_members,
+    encode_roster,
     roster_after,
 )
 from gorilla.service.ports import Member, ReadPoint
@@ -29,13 +34,28 @@ def plain(index, term=1):
 
 def test_the_newest_roster_of_the_log_counts_committed_or_not():  # H13
     entries = [plain(2), change("add", D, 3), plain(4), change("rem", A, 5)]
-    assert roster_after([A, B, C], entries, since=1) == (B, C, D)
+    assert roster_after(Roster((A, B, C)), entries, since=1) == Roster((B, C, D), (A.id,))
 
 
 def test_a_snapshot_carries_the_roster_as_of_its_index():  # H14
     entries = [change("add", D, 3), change("rem", A, 5)]
-    assert roster_after([A, B, C], entries, since=1, until=4) == (A, B, C, D)
-    assert roster_after([A, B, C, D], entries, since=3) == (B, C, D)
+    assert roster_after(Roster((A, B, C)), entries, since=1, until=4) == Roster((A, B, C, D))
+    assert roster_after(Roster((A, B, C, D)), entries, since=3) == Roster((B, C, D), (A.id,))
+
+
+def test_other_addresses_take_the_place_of_a_members_and_of_nobody_elses():
+    moved = Member(id=B.id, name="b", peer="b:7", http="b:8")
+    entries = [change("set", moved, 3), change("set", D, 4)]
+    assert roster_after(Roster((A, B, C)), entries, since=1) == Roster((A, moved, C))
+
+
+def test_removed_ids_are_remembered_up_to_a_bound_the_newest_of_them():
+    roster = Roster((A, B))
+    for number in range(REMOVED_MAX + 2):
+        roster = roster.after("rem", member(f"x{number}"))
+    assert len(roster.removed) == REMOVED_MAX
+    assert roster.removed[-1] == member(f"x{REMOVED_MAX + 1}").id
+    assert roster.members == (A, B)
 
 
 def test_a_membership_change_is_in_flight_until_it_is_committed():  # H12
@@ -45,7 +65,13 @@ def test_a_membership_change_is_in_flight_until_it_is_committed():  # H12
 
 
 def test_a_roster_round_trips():
-    assert decode_members(encode_members([C, A, B])) == (A, B, C)
+    assert decode_roster(encode_roster(Roster((A, B), (C.id,)))) == Roster((A, B), (C.id,))
+
+
+def test_a_roster_that_nobody_left_is_written_and_read_in_the_older_form():
+    older = msgspec.msgpack.encode((A, B, C))
+    assert encode_members([C, A, B]) == encode_roster(Roster((A, B, C))) == older
+    assert decode_roster(older) == Roster((A, B, C))
 
 
 def test_a_read_is_confirmed_by_a_majority_that_answered_a_later_append():  # H24
@@ -70,6 +96,16 @@ def test_a_read_of_a_leader_that_lost_its_office_is_not_confirmed():
     rounds.ask(points.append)
     rounds.abandon()
     assert points == [None, None]
+
+
+def test_what_a_node_answered_before_it_was_removed_confirms_no_read():
+    points, rounds = [], LeaderRounds()
+    rounds.ask(points.append)
+    rounds.open(term=4, sent=10, index=7)
+    rounds.acked("c", term=4, echo=11)
+    rounds.forget("c")
+    rounds.close(2, lambda: 50)
+    assert points == []
 
 
 def test_a_confirmed_read_waits_until_its_index_is_applied_here():
