@@ -29,6 +29,8 @@ class Nodes:
         ports = free_ports(2 * count)
         self.http = dict(zip(self.names, ports[:count], strict=True))
         self.peer = dict(zip(self.names, ports[count:], strict=True))
+        self.builds: dict[str, Path] = {}
+        """Where a node's ``gorilla`` is, when it isn't this one."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         members = ",".join(
             f"{n}=127.0.0.1:{self.http[n]}/127.0.0.1:{self.peer[n]}" for n in self.names
@@ -50,7 +52,7 @@ class Nodes:
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "gorilla.daemon", "run", "--node", name],
-                    cwd=ROOT,
+                    cwd=self.builds.get(name, ROOT),
                     env=self.environment,
                     stdout=log,
                     stderr=log,
