@@ -338,6 +338,7 @@ async def test_the_lesser_name_dials_when_the_greater_does_not_know_of_it():
 async def test_a_learner_is_dialled_though_the_roster_lacks_it():
     async with cluster_of("n1", "n2", started=["n1"]) as cluster:
         learner = cluster.roster["n1"]
+        cluster.networks["n1"].follow_roster(lambda: ())  # it dials nobody itself
         network, handler = await cluster.start("n2")
         network.follow_roster(lambda: ())
         network.drop(learner.id)
