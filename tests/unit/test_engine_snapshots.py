@@ -251,7 +251,7 @@ class Receiving:
             SnapshotStore(SimDisk()),
             lambda work, done: self.offloaded.append((work, done)),
             lambda peer, message: self.answers.append((peer, message)),
-            lambda chunks: b"".join(chunks),
+            b"".join,
             lambda meta, _receiver, state: self.installed.append((meta.index, state)),
         )
 
