@@ -107,6 +107,17 @@ class RosterSide:
 
     # -- on every node
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The newest roster, this node always included."""
+        return (self._voters.me, *self._voters.members.values())
+
+    def is_removed(self, peer: str) -> bool:
+        """Return whether a member of this id was removed, and that is committed."""
+        if peer not in self._voters.removed:
+            return False
+        return peer in self._roster.at(self._core.raftCommitIndex).removed
+
     def follow(self, *, leads: bool) -> None:
         """Take the newest roster, and let go of those who are no members any more."""
         before = self._voters.members

@@ -215,6 +215,7 @@ class NodeProcess:
         engine = Engine(
             me=identity.node_id,
             members=roster(identity, self._configured()),
+            joining=_member(self._member, identity.node_id) if identity.joining else None,
             cluster_id=identity.cluster_id,
             settings=_engine_settings(self._config),
             replica=services.replica,
@@ -234,6 +235,7 @@ class NodeProcess:
         )
         drivers.append(driver)
         gauges.watch_journal(journal)
+        network.follow_roster(lambda: engine.roster.members, engine.roster.is_removed)
         network.attach(driver)
         driver.start()
         # What is alive now stays alive: the collector need not look at it again and again.
@@ -321,11 +323,11 @@ def _fail_stop(error: BaseException) -> None:
     if isinstance(error, JournalFailedError):
         # The disk, not the program: where in the program it was noticed helps nobody.
         log.critical("this node stops itself: %s. Mend the disk and start it again", error)
-    elif isinstance(error, ClusterVersionError):
-        log.critical("this node stops itself: %s", error)
     elif isinstance(error, RemovedError):
         log.critical("this node stops for good: %s", error)
         code = Exit.REMOVED
+    elif isinstance(error, ClusterVersionError):
+        log.critical("this node stops itself: %s", error)
     else:
         log.critical("this node stops itself: %s", error, exc_info=error)
     logging.shutdown()
