@@ -66,15 +66,22 @@ test-e2e: deps ## Real nodes behind a real load balancer
 test-kill-all: deps ## Kill all nodes while they are written to, many times: make test-kill-all ROUNDS=50
 	GORILLA_TEST_ROUNDS=$(or $(ROUNDS),50) $(PYTEST) -s tests/e2e/test_kill_all.py
 
+.PHONY: test-chaos
+test-chaos: deps ## Faults on real processes, with a report: make test-chaos MINUTES=10 NODES=3
+	@deploy/tools.sh --or-fail
+	@$(BIN)/python -m tests.support.chaos --minutes $(or $(MINUTES),10) --nodes $(or $(NODES),3) \
+		--nemeses "$(or $(NEMESES),all)" --report $(or $(REPORT),chaos-report) \
+		$(if $(SEED),--seed $(SEED))
+
 .PHONY: sim
-sim: deps ## One simulated run, told in full: make sim PROFILE=crash SEED=7
+sim: deps ## One simulated run, told in full: make sim PROFILE=crash SEED=7, or SCENARIO=file
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim --profile $(or $(PROFILE),everything) \
-		--seed $(or $(SEED),1) --trace
+		--seed $(or $(SEED),1) --trace $(if $(SCENARIO),--scenario $(SCENARIO))
 
 .PHONY: sim-long
 sim-long: deps ## Many simulated runs of every profile: make sim-long SEEDS=500
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim --profile $(or $(PROFILE),all) \
-		--seed $(or $(SEED),1) --count $(or $(SEEDS),100) --jobs $$(nproc)
+		--seed $(or $(SEED),1) --count $(or $(SEEDS),100) --jobs $$(nproc) --shrink
 
 .PHONY: sim-mutants
 sim-mutants: deps ## Plant bugs, one after the other, and see the simulation find each

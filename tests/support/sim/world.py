@@ -72,7 +72,8 @@ class World:
             node = SimNode(self, machine)
             self.nodes[node.id] = node
             self.network.join(node)
-        self.nemesis = Nemesis(self, plan(profile, seed) if faults is None else faults)
+        self.faults = plan(profile, seed) if faults is None else faults
+        self.nemesis = Nemesis(self, self.faults)
         self.clients = [
             Client(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
