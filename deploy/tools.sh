@@ -17,6 +17,7 @@ need make make
 need haproxy haproxy /usr/sbin/haproxy # not on everybody's PATH
 need curl curl
 need procps ps
+need "gcc libc6-dev" cc gcc
 need chromium chromium chromium-browser google-chrome
 
 if [ "${1:-}" != --or-fail ]; then

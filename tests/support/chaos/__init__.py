@@ -1,0 +1,1 @@
+"""Real nodes in network namespaces behind HAProxy, faults that prove they acted, and a verdict."""

@@ -1,0 +1,123 @@
+"""Nodes in their namespaces with small disks and movable clocks; HAProxy and clients in another."""
+
+import asyncio
+import re
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+from typing_extensions import override
+
+from tests.support.chaos.native import Clock, compiled
+from tests.support.chaos.network import Network
+from tests.support.local_cluster import ROOT
+from tests.support.nodes import Balancer, Nodes
+
+HTTP, PEER, BALANCER = 4000, 4100, 4080
+DISK = "64m"
+
+# Small, so that faults also meet rotation, compaction and followers that need a snapshot.
+SETTINGS = {
+    "GORILLA_JOURNAL_COMPACT_ENTRIES": "2000",
+    "GORILLA_JOURNAL_RETAIN_ENTRIES": "500",
+    "GORILLA_JOURNAL_SEGMENT_MIB": "1",
+    "GORILLA_JOURNAL_RETAIN_MIB": "4",
+}
+
+
+class ChaosNodes(Nodes):
+    """Nodes of which each has its own network namespace, disk and wall clock."""
+
+    def __init__(self, directory: Path, network: Network) -> None:
+        """Prepare them; the disks are mounted here, the caller has a mount namespace of its own."""
+        names = [name for name in network.places if name != "clients"]
+        super().__init__(directory, len(names), **SETTINGS)
+        self.network = network
+        members = ",".join(
+            f"{name}={network.address(name)}:{HTTP}/{network.address(name)}:{PEER}"
+            for name in names
+        )
+        self.environment |= {
+            "GORILLA_MEMBERS": members,
+            "GORILLA_CLUSTER_SECRET": secrets.token_hex(16),
+            "LD_PRELOAD": str(compiled("clock", directory)),
+        }
+        self.clocks = {name: Clock(directory / f"{name}.clock") for name in names}
+        for name in names:
+            self.data(name).mkdir(parents=True)
+            disk = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.data(name))]
+            subprocess.run(disk, check=True)
+
+    @override
+    def start(self, *names: str) -> None:
+        for name in names or self.names:
+            if self.is_running(name):
+                continue
+            space = f"--net={self.network.spaces[name]}"
+            node = [sys.executable, "-m", "gorilla.daemon", "run", "--node", name]
+            with (self.directory / f"{name}.log").open("ab") as log:
+                self.processes[name] = subprocess.Popen(
+                    ["nsenter", space, "--", *node],
+                    cwd=ROOT,
+                    env={**self.environment, "CHAOS_CLOCK": str(self.clocks[name].path)},
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                )
+
+    @override
+    def url(self, name: str) -> str:
+        return f"http://{self.network.address(name)}:{HTTP}"
+
+    def others(self, *names: str) -> list[str]:
+        return [name for name in self.names if name not in names]
+
+
+class ChaosBalancer(Balancer):
+    """HAProxy with ``deploy/haproxy.cfg``, as many servers as there are nodes."""
+
+    def __init__(self, nodes: ChaosNodes) -> None:
+        """Write the configuration."""
+        text = (ROOT / "deploy" / "haproxy.cfg").read_text()
+        servers = "\n".join(
+            f"    server {name} {nodes.network.address(name)}:{HTTP}" for name in nodes.names
+        )
+        text, runs = re.subn(r"(?m)(^    server n\d \S+\n)+", servers + "\n", text)
+        assert runs == 1
+        self.url = f"http://127.0.0.1:{BALANCER}"
+        self.path = nodes.directory / "haproxy.cfg"
+        self.path.write_text(text)
+        self.process = None
+
+
+class Environment:
+    """Everything that one run needs; ``close`` ends what it started."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        """Build it in ``directory``; from here on this process is where the clients are."""
+        self.directory = directory
+        self.network = Network(directory, [f"n{number + 1}" for number in range(count)])
+        self.network.enter_clients()
+        self.nodes = ChaosNodes(directory, self.network)
+        self.balancer = ChaosBalancer(self.nodes)
+
+    async def start(self) -> None:
+        self.nodes.start()
+        self.balancer.start()
+        await self.nodes.until_ready()
+        await self.balancer.until_ready()
+
+    async def leader(self) -> str:
+        """Name of the leader; waits for one."""
+        for _ in range(200):
+            leader = await asyncio.to_thread(self.nodes.leader)
+            if leader is not None:
+                return leader
+            await asyncio.sleep(0.05)
+        raise AssertionError("no leader in ten seconds")
+
+    def close(self) -> None:
+        self.balancer.close()
+        self.nodes.close()
+        self.network.close()

@@ -1,0 +1,57 @@
+"""What a fault is: something that starts, proves that it acted, and heals."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from tests.support.chaos.environment import Environment
+
+LEADER_GAP_S_MAX = 3.0
+FOLLOWER_GAP_S_MAX = 0.5
+RESTART_GAP_S_MAX = 5.0
+
+
+class Nemesis:
+    """One fault. ``proof`` is asked before ``heal``; None makes the round count as undecided."""
+
+    name = ""
+    nodes_min = 3
+    hold_s = 4.0
+    gap_s_max: float | None = None
+    """How long nobody may get an answer from the balancer; None where nothing is promised."""
+    gap_from_heal = False
+    """Whether the gap counts from the end of the fault: there was no majority before."""
+
+    def __init__(self, environment: Environment, rng: random.Random) -> None:
+        """Prepare; every round has a new one."""
+        self.environment = environment
+        self.nodes = environment.nodes
+        self.network = environment.network
+        self.rng = rng
+        self.without_majority: list[str] = []
+        """Nodes that may answer nothing but 503 and 504 while it lasts."""
+
+    async def start(self) -> None:
+        raise AssertionError(f"{type(self).__name__} does not start")
+
+    async def proof(self) -> str | None:
+        """Say what shows that it acted; None when nothing does."""
+        raise AssertionError(f"{type(self).__name__} proves nothing")
+
+    async def heal(self) -> None:
+        raise AssertionError(f"{type(self).__name__} does not heal")
+
+    async def follower(self) -> str:
+        """Any node that does not lead."""
+        return self.rng.choice(self.nodes.others(await self.environment.leader()))
+
+
+async def until(condition: Callable[[], bool], within_s: float) -> bool:
+    """Wait for a condition; False when it did not come true in time."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        await asyncio.sleep(0.02)
+    return condition()
