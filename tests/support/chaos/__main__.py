@@ -66,35 +66,36 @@ async def _run(arguments: argparse.Namespace, directory: Path) -> int:
     arguments.report.mkdir(parents=True, exist_ok=True)
     report = Report(arguments.report, about)
     rng = random.Random(arguments.seed)
-    environment = Environment(directory, arguments.nodes)
+    with_database = any(kind.needs_database for kind in kinds)
+    environment = Environment(directory, arguments.nodes, with_database=with_database)
     try:
         await environment.start()
         deadline = time.monotonic() + 60 * arguments.minutes
         order: list[int] = []
-        while time.monotonic() < deadline and not report.has_failed:
+        while time.monotonic() < deadline and not report.is_unsafe:
             order = order or rng.sample(range(len(kinds)), len(kinds))
             number = len(report.verdicts) + 1
             nemesis = kinds[order.pop()](environment, rng)
-            seed = f"{arguments.seed}-{number}"
-            began = time.monotonic()
-            verdict = await Round(environment, nemesis, number, seed).run()
-            verdict.took_s = round(time.monotonic() - began, 1)
+            verdict = await Round(environment, nemesis, number, f"{arguments.seed}-{number}").run()
             report.add(verdict)
             print(told(verdict), flush=True)
+            if verdict.violations:
+                _keep_logs(directory, arguments.report / f"round-{number}")
+        if report.is_unsafe:
+            environment.nodes.close()
+            shutil.copytree(directory / "data", arguments.report / "data", dirs_exist_ok=True)
     finally:
         environment.close()
-        if report.has_failed:
-            _keep_evidence(directory, arguments.report)
+        if sys.exc_info()[0] is not None:
+            _keep_logs(directory, arguments.report / "logs")
     print(f"\nseed {arguments.seed}, {arguments.nodes} nodes\n{report.table()}")
     return int(report.has_failed)
 
 
-def _keep_evidence(directory: Path, target: Path) -> None:
-    for path in [*directory.glob("*.log"), directory / "data"]:
-        if path.is_dir():
-            shutil.copytree(path, target / path.name, dirs_exist_ok=True)
-        else:
-            shutil.copy(path, target)
+def _keep_logs(directory: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for path in directory.glob("*.log"):
+        shutil.copy(path, target)
 
 
 if __name__ == "__main__":

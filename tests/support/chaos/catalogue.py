@@ -4,28 +4,11 @@ from tests.support.chaos import (
     faults_of_machines as machines,
     faults_of_network as network,
     faults_of_processes as processes,
+    sums,
 )
 from tests.support.chaos.nemesis import Nemesis
 
-ALL: tuple[type[Nemesis], ...] = (
-    processes.KillLeader,
-    processes.KillFollower,
-    processes.KillMajority,
-    processes.KillAll,
-    processes.PauseLeader,
-    processes.PauseFollower,
-    processes.RollingRestart,
-    network.IsolatedLeader,
-    network.IsolatedFollower,
-    network.Minority,
-    network.DeafLeader,
-    network.MuteLeader,
-    network.Bridge,
-    network.Ring,
-    network.Flapping,
-    network.Weather,
-    *machines.ALL,
-)
+ALL: tuple[type[Nemesis], ...] = (*processes.ALL, *network.ALL, *machines.ALL, *sums.ALL)
 
 
 def chosen(names: str, nodes: int) -> list[type[Nemesis]]:

@@ -5,17 +5,23 @@ import re
 import secrets
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 from typing_extensions import override
 
-from tests.support.chaos.native import Clock, compiled
+from gorilla.storage import migrating
+from gorilla.storage.embedded import EmbeddedPostgres
+from tests.support.chaos.machine import Machine
+from tests.support.chaos.native import Shim, compiled
 from tests.support.chaos.network import Network
 from tests.support.local_cluster import ROOT
 from tests.support.nodes import Balancer, Nodes
+from tests.support.postgres import FAST
 
 HTTP, PEER, BALANCER = 4000, 4100, 4080
 DISK = "64m"
+SNAPSHOT_S = "3"
 
 # Small, so that faults also meet rotation, compaction and followers that need a snapshot.
 SETTINGS = {
@@ -24,6 +30,10 @@ SETTINGS = {
     "GORILLA_JOURNAL_SEGMENT_MIB": "1",
     "GORILLA_JOURNAL_RETAIN_MIB": "4",
 }
+
+
+class NoLeaderError(AssertionError):
+    """A fault could not begin: nobody leads."""
 
 
 class ChaosNodes(Nodes):
@@ -41,9 +51,9 @@ class ChaosNodes(Nodes):
         self.environment |= {
             "GORILLA_MEMBERS": members,
             "GORILLA_CLUSTER_SECRET": secrets.token_hex(16),
-            "LD_PRELOAD": str(compiled("clock", directory)),
+            "LD_PRELOAD": str(compiled("shim", directory)),
         }
-        self.clocks = {name: Clock(directory / f"{name}.clock") for name in names}
+        self.shims = {name: Shim(directory / f"{name}.shim") for name in names}
         for name in names:
             self.data(name).mkdir(parents=True)
             disk = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.data(name))]
@@ -60,7 +70,7 @@ class ChaosNodes(Nodes):
                 self.processes[name] = subprocess.Popen(
                     ["nsenter", space, "--", *node],
                     cwd=ROOT,
-                    env={**self.environment, "CHAOS_CLOCK": str(self.clocks[name].path)},
+                    env={**self.environment, "CHAOS_SHIM": str(self.shims[name].path)},
                     stdout=log,
                     stderr=log,
                     stdin=subprocess.DEVNULL,
@@ -69,6 +79,10 @@ class ChaosNodes(Nodes):
     @override
     def url(self, name: str) -> str:
         return f"http://{self.network.address(name)}:{HTTP}"
+
+    def metrics(self, name: str) -> str:
+        with urllib.request.urlopen(f"{self.url(name)}/metrics", timeout=2.0) as answer:
+            return answer.read().decode()
 
     def others(self, *names: str) -> list[str]:
         return [name for name in self.names if name not in names]
@@ -94,13 +108,23 @@ class ChaosBalancer(Balancer):
 class Environment:
     """Everything that one run needs; ``close`` ends what it started."""
 
-    def __init__(self, directory: Path, count: int) -> None:
+    def __init__(self, directory: Path, count: int, *, with_database: bool) -> None:
         """Build it in ``directory``; from here on this process is where the clients are."""
         self.directory = directory
         self.network = Network(directory, [f"n{number + 1}" for number in range(count)])
         self.network.enter_clients()
+        self.machine = Machine(directory)
         self.nodes = ChaosNodes(directory, self.network)
         self.balancer = ChaosBalancer(self.nodes)
+        # Its server is reached by a socket file, which no network namespace hides.
+        self.database = EmbeddedPostgres(directory / "postgres", settings=FAST)
+        if with_database:
+            directory.chmod(0o755)  # its account must get there
+            migrating.upgrade(self.database.start())
+            self.nodes.environment |= {
+                "GORILLA_DATABASE_URL": self.database.url(),
+                "GORILLA_SNAPSHOTS_INTERVAL_S": SNAPSHOT_S,
+            }
 
     async def start(self) -> None:
         self.nodes.start()
@@ -115,9 +139,11 @@ class Environment:
             if leader is not None:
                 return leader
             await asyncio.sleep(0.05)
-        raise AssertionError("no leader in ten seconds")
+        raise NoLeaderError("no leader in ten seconds")
 
     def close(self) -> None:
         self.balancer.close()
         self.nodes.close()
+        self.database.stop()
+        self.machine.close()
         self.network.close()

@@ -1,4 +1,4 @@
-"""Wall clocks that jump, disks that fill up, journals that are damaged; and two faults at once."""
+"""Wall clocks that jump, disks that fill up or fail, journals that are damaged, a dead database."""
 
 import asyncio
 import contextlib
@@ -6,54 +6,62 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from tests.support.chaos.faults_of_network import IsolatedFollower, Weather
-from tests.support.chaos.faults_of_processes import KillAll, KillFollower, KillLeader
-from tests.support.chaos.nemesis import LEADER_GAP_S_MAX, Nemesis, until
+from tests.support.chaos.faults_of_processes import KillFollower
+from tests.support.chaos.native import Refuses
+from tests.support.chaos.nemesis import FOLLOWER_GAP_S_MAX, LEADER_S_MAX, Nemesis, until
 
 JUMPS_S = (1.0, -1.0, 60.0, -60.0, 3_600.0, -3_600.0)
 FAIL_STOP_CODE = 70
 ENDED_S_MAX = 15.0
-BETWEEN_S = 0.5
-"""From the first of two faults to the second: so the first acts, whatever the second stops."""
+CUT_BYTES_MAX = 2_048
+DAMAGED_BYTES_MIN = 4_096
+NOTICED_S_MAX = 20.0
 
 
 class ClockJump(Nemesis):
     """The wall clock of the leader and of another node jumps; strobing, it goes on jumping."""
 
     name = "wall clock jumps"
-    gap_s_max = LEADER_GAP_S_MAX
+    gap_s_max = FOLLOWER_GAP_S_MAX
     strobe_s = 0.0
 
     @override
     async def start(self) -> None:
         leader = await self.environment.leader()
         self.victims = [leader, self.rng.choice(self.nodes.others(leader))]
-        self.clocks = [self.nodes.clocks[name] for name in self.victims]
-        self.before = [clock.reads for clock in self.clocks]
+        self.shims = [self.nodes.shims[name] for name in self.victims]
+        self.before = [shim.reads for shim in self.shims]
         self.seen: set[float] = set()
+        self.faults = 0
+        self.acts()
         self._jumping = asyncio.create_task(self._jump())
 
     async def _jump(self) -> None:
         while True:
-            for clock in self.clocks:
-                clock.move(self.rng.choice(JUMPS_S))
+            for shim in self.shims:
+                shim.move(self.rng.choice(JUMPS_S))
+                self.faults += 1
             await asyncio.sleep(self.strobe_s or self.hold_s / 2)
-            self.seen |= {clock.seen_s for clock in self.clocks}
+            self._look()
+
+    def _look(self) -> None:
+        self.seen |= {shim.seen_s for shim in self.shims}
 
     @override
     async def proof(self) -> str | None:
-        reads = [c.reads - before for c, before in zip(self.clocks, self.before, strict=True)]
+        self._look()
+        reads = [shim.reads - before for shim, before in zip(self.shims, self.before, strict=True)]
         jumps = sorted(self.seen - {0.0})
-        acted = jumps and all(reads)
-        return f"{self.victims} read {reads} times, saw {jumps} s" if acted else None
+        told = f"{self.victims} read their wall clock {reads} times and saw {jumps} s"
+        return told if jumps and all(reads) else None
 
     @override
     async def heal(self) -> None:
         self._jumping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._jumping
-        for clock in self.clocks:
-            clock.move(0.0)
+        for shim in self.shims:
+            shim.move(0.0)
 
 
 class ClockStrobe(ClockJump):
@@ -61,31 +69,72 @@ class ClockStrobe(ClockJump):
     strobe_s = 0.2
 
 
-class FullDisk(Nemesis):
-    """The disk of one node, of the leader as often as not, has no byte left."""
+class BadDisk(Nemesis):
+    """The disk of one node, of the leader as often as not, refuses: the node ends itself."""
 
-    name = "full disk"
-    gap_s_max = LEADER_GAP_S_MAX
+    gap_s_max = LEADER_S_MAX
+    error = ""
+
+    async def spoil(self) -> None:
+        raise AssertionError("spoils nothing")
 
     @override
     async def start(self) -> None:
         leader = await self.environment.leader()
-        follower = await self.follower()
-        self.victim = self.rng.choice([leader, follower])
-        await asyncio.to_thread(fill, self.nodes.data(self.victim) / "filler")
+        self.victim = self.rng.choice([leader, self.rng.choice(self.nodes.others(leader))])
+        self.before = self.nodes.shims[self.victim].refused
+        self.acts()
+        await self.spoil()
 
     @override
     async def proof(self) -> str | None:
         process = self.nodes.processes[self.victim]
         await until(lambda: process.poll() is not None, ENDED_S_MAX)
         line = (self.nodes.log(self.victim).splitlines() or [""])[-1]
-        acted = process.poll() == FAIL_STOP_CODE and "No space left" in line
-        return f"{self.victim} ended itself: {line[:200]}" if acted else None
+        acted = process.poll() == FAIL_STOP_CODE and self.error in line
+        return f"{self.victim} ended itself: {line[:160]}" if acted else None
 
     @override
     async def heal(self) -> None:
-        (self.nodes.data(self.victim) / "filler").unlink()
+        # Whoever did not notice is not given its disk back under its feet.
+        if self.nodes.is_running(self.victim):
+            await asyncio.to_thread(self.nodes.kill, self.victim)
+        (self.nodes.data(self.victim) / "filler").unlink(missing_ok=True)
+        self.nodes.shims[self.victim].refuse(Refuses.NOTHING)
         self.nodes.start(self.victim)
+
+
+class FullDisk(BadDisk):
+    name = "full disk"
+    error = "No space left"
+
+    @override
+    async def spoil(self) -> None:
+        await asyncio.to_thread(fill, self.nodes.data(self.victim) / "filler")
+
+
+class FailingSync(BadDisk):
+    """fdatasync says EIO; nothing may be retried as if it had not."""
+
+    name = "sync fails (EIO)"
+    error = "Input/output error"
+    refuses = Refuses.SYNCS
+
+    @override
+    async def spoil(self) -> None:
+        self.nodes.shims[self.victim].refuse(self.refuses)
+
+    @override
+    async def proof(self) -> str | None:
+        told = await super().proof()
+        refused = self.nodes.shims[self.victim].refused - self.before
+        return f"{refused} calls refused, {told}" if told and refused else None
+
+
+class ReadOnlyDisk(FailingSync):
+    name = "read-only disk"
+    error = "Read-only file system"
+    refuses = Refuses.WRITES
 
 
 def fill(path: Path) -> None:
@@ -102,13 +151,11 @@ def fill(path: Path) -> None:
 class DamagedJournal(KillFollower):
     """The newest journal file of a node is damaged while the node is down."""
 
-    gap_s_max = None
-
     @override
     async def start(self) -> None:
         await super().start()
-        (name,) = self.victims
-        self.path = max(self.nodes.data(name).glob("journal-*.log"))
+        (self.victim,) = self.victims
+        self.path = max(self.nodes.data(self.victim).glob("journal-*.log"))
         self.whole = self.path.read_bytes()
         self.path.write_bytes(self.damaged(self.whole))
 
@@ -116,10 +163,10 @@ class DamagedJournal(KillFollower):
         raise AssertionError("damages nothing")
 
 
-class CutJournal(DamagedJournal):
-    """Its last record is torn, as by a power cut: the node mends it and goes on."""
+class TornJournal(DamagedJournal):
+    """Behind its last record is half of another one, as after a power cut: it is cut off."""
 
-    name = "journal cut"
+    name = "journal torn"
 
     @override
     def damaged(self, data: bytes) -> bytes:
@@ -128,8 +175,18 @@ class CutJournal(DamagedJournal):
     @override
     async def proof(self) -> str | None:
         gone = await super().proof()
-        changed = self.path.read_bytes() != self.whole
-        return f"{gone}, {self.path.name} has a torn end" if gone and changed else None
+        more = self.path.stat().st_size - len(self.whole)
+        return f"{gone}, {self.path.name} is {more:+} bytes" if gone and more else None
+
+
+class CutJournal(TornJournal):
+    """Its last records are gone, though they were acknowledged: the others have them still."""
+
+    name = "journal cut"
+
+    @override
+    def damaged(self, data: bytes) -> bytes:
+        return data[: -self.rng.randrange(1, min(CUT_BYTES_MAX, len(data) // 2))]
 
 
 class FlippedJournal(DamagedJournal):
@@ -142,83 +199,66 @@ class FlippedJournal(DamagedJournal):
         flipped = bytearray(data)
         for _ in range(8):
             flipped[self.rng.randrange(len(data) // 4, len(data) // 2)] ^= 1 << 3
-        return bytes(flipped)
+        # In so small a file the last frame might be hit: that one is taken for torn and cut off.
+        return bytes(flipped) if len(data) >= DAMAGED_BYTES_MIN else data
 
     @override
     async def proof(self) -> str | None:
-        (name,) = self.victims
         gone = await super().proof()
-        self.nodes.start(name)
-        process = self.nodes.processes[name]
+        if self.path.read_bytes() == self.whole:
+            return None
+        self.nodes.start(self.victim)
+        process = self.nodes.processes[self.victim]
         has_ended = await until(lambda: process.poll() is not None, ENDED_S_MAX)
-        line = (self.nodes.log(name).splitlines() or [""])[-1]
+        line = (self.nodes.log(self.victim).splitlines() or [""])[-1]
         refused = has_ended and process.returncode != 0 and self.path.name in line
-        return f"{gone}, then it refused: {line[:200]}" if gone and refused else None
+        return f"{gone}, then it refused: {line[:160]}" if gone and refused else None
 
     @override
     async def heal(self) -> None:
-        (name,) = self.victims
-        if self.nodes.is_running(name):
-            await asyncio.to_thread(self.nodes.kill, name)
-        self.path.write_bytes(self.whole)
+        # A node that took the damaged file has gone on since: its past must not come back.
+        if not self.nodes.is_running(self.victim):
+            self.path.write_bytes(self.whole)
         await super().heal()
 
 
-class Sum(Nemesis):
-    """Two faults at once; it acted when both did."""
+class DatabaseDown(Nemesis):
+    """PostgreSQL is stopped: locks go on, and the leader says that snapshots fail."""
 
-    kinds: tuple[type[Nemesis], type[Nemesis]]
+    name = "database down"
+    gap_s_max = FOLLOWER_GAP_S_MAX
     hold_s = 6.0
+    needs_database = True
 
     @override
     async def start(self) -> None:
-        self.parts = [kind(self.environment, self.rng) for kind in self.kinds]
-        for part in self.parts:
-            await part.start()
-            await asyncio.sleep(BETWEEN_S)
+        self.acts()
+        await asyncio.to_thread(self.environment.database.stop)
 
     @override
     async def proof(self) -> str | None:
-        proofs = [await part.proof() for part in self.parts]
-        return " + ".join(map(str, proofs)) if all(proofs) else None
+        leader = await self.environment.leader()
+        deadline = asyncio.get_running_loop().time() + NOTICED_S_MAX
+        while asyncio.get_running_loop().time() < deadline:
+            text = await asyncio.to_thread(self.nodes.metrics, leader)
+            if "\ngorilla_snapshot_failing 1" in text:
+                return f"{leader} says that snapshots fail"
+            await asyncio.sleep(0.1)
+        return None
 
     @override
     async def heal(self) -> None:
-        for part in reversed(self.parts):
-            await part.heal()
-
-
-class KillInWeather(Sum):
-    name = "kill leader + delay, loss"
-    kinds = (Weather, KillLeader)
-
-
-class KillUnderJumps(Sum):
-    name = "kill leader + clocks strobe"
-    kinds = (ClockStrobe, KillLeader)
-
-
-class ApartUnderJumps(Sum):
-    name = "isolate follower + clocks strobe"
-    kinds = (IsolatedFollower, ClockStrobe)
-
-
-class KillAllUnderJumps(Sum):
-    """All nodes are killed while clocks jump, and start under other clocks."""
-
-    name = "kill all + clocks strobe"
-    hold_s = 1.0
-    kinds = (ClockStrobe, KillAll)
+        await asyncio.to_thread(self.environment.database.start)
 
 
 ALL: tuple[type[Nemesis], ...] = (
     ClockJump,
     ClockStrobe,
     FullDisk,
+    FailingSync,
+    ReadOnlyDisk,
+    TornJournal,
     CutJournal,
     FlippedJournal,
-    KillInWeather,
-    KillUnderJumps,
-    ApartUnderJumps,
-    KillAllUnderJumps,
+    DatabaseDown,
 )

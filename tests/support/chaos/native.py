@@ -1,5 +1,6 @@
 """The two C programs of this package: compiled when they are needed, and their shared files."""
 
+import enum
 import mmap
 import shutil
 import struct
@@ -10,19 +11,19 @@ HERE = Path(__file__).parent
 
 
 def compiled(name: str, directory: Path) -> Path:
-    """Compile ``name`` (``switch`` or ``clock``) into ``directory``."""
+    """Compile ``name`` (``switch`` or ``shim``) into ``directory``."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise RuntimeError("a C compiler is needed (Debian: apt-get install gcc libc6-dev)")
     target = directory / name
-    as_library = ["-shared", "-fPIC"] if name == "clock" else []
+    as_library = ["-shared", "-fPIC"] if name == "shim" else []
     command = [compiler, "-O2", *as_library, "-o", str(target), str(HERE / f"{name}.c"), "-ldl"]
     subprocess.run(command, check=True, timeout=60)
     return target
 
 
 class SharedFile:
-    """A small mapped file of numbers that a C program reads and writes too."""
+    """A small mapped file of numbers that another process reads and writes too."""
 
     def __init__(self, path: Path, size: int) -> None:
         """Create it, full of zeros."""
@@ -38,12 +39,20 @@ class SharedFile:
         struct.pack_into(form, self._map, at, *values)
 
 
-class Clock:
-    """The wall clock of one node's processes."""
+class Refuses(enum.IntEnum):
+    """What the disk of a node does not do, as in shim.c."""
+
+    NOTHING = 0
+    SYNCS = 1
+    WRITES = 2
+
+
+class Shim:
+    """The wall clock of one node's processes, and what its disk refuses."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is moved yet."""
-        self._file = SharedFile(path, 24)
+        """Nothing is moved yet, and nothing refused."""
+        self._file = SharedFile(path, 40)
         self.path = path
 
     def move(self, seconds: float) -> None:
@@ -58,3 +67,11 @@ class Clock:
     def seen_s(self) -> float:
         """The offset that the process saw when it looked last."""
         return self._file.get("q", 8)[0] / 1e9
+
+    def refuse(self, what: Refuses) -> None:
+        self._file.put("q", 24, what)
+
+    @property
+    def refused(self) -> int:
+        """How often a call was refused."""
+        return self._file.get("q", 32)[0]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from tests.support.chaos.environment import Environment
 
-LEADER_GAP_S_MAX = 3.0
+LEADER_S_MAX = 3.0
 FOLLOWER_GAP_S_MAX = 0.5
-RESTART_GAP_S_MAX = 5.0
+RESTART_S_MAX = 5.0
 
 
 class Nemesis:
@@ -20,8 +20,13 @@ class Nemesis:
     hold_s = 4.0
     gap_s_max: float | None = None
     """How long nobody may get an answer from the balancer; None where nothing is promised."""
-    gap_from_heal = False
-    """Whether the gap counts from the end of the fault: there was no majority before."""
+    first_s_max: float | None = None
+    """How long after the fault a request may first succeed; None where nothing is promised."""
+    counts_from_heal = False
+    """Whether both count from the end of the fault: there was no majority before."""
+    faults = 1
+    """How many things were done to the cluster."""
+    needs_database = False
 
     def __init__(self, environment: Environment, rng: random.Random) -> None:
         """Prepare; every round has a new one."""
@@ -29,8 +34,13 @@ class Nemesis:
         self.nodes = environment.nodes
         self.network = environment.network
         self.rng = rng
+        self.acted_at = 0.0
+        """When the fault began to act, and :meth:`heal` to end it."""
+        self.healed_at = 0.0
         self.without_majority: list[str] = []
         """Nodes that may answer nothing but 503 and 504 while it lasts."""
+        self.is_cut_off = False
+        """Whether they neither hear nor reach a majority, and so soon know that they have none."""
 
     async def start(self) -> None:
         raise AssertionError(f"{type(self).__name__} does not start")
@@ -41,6 +51,10 @@ class Nemesis:
 
     async def heal(self) -> None:
         raise AssertionError(f"{type(self).__name__} does not heal")
+
+    def acts(self) -> None:
+        """Note that it acts from now on."""
+        self.acted_at = time.monotonic()
 
     async def follower(self) -> str:
         """Any node that does not lead."""

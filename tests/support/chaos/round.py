@@ -5,8 +5,10 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.chaos.environment import Environment
+from tests.support.chaos.availability import Minority, first_success, longest_gap
+from tests.support.chaos.environment import Environment, NoLeaderError
 from tests.support.chaos.judge import fencing_range, judge
+from tests.support.chaos.machine import Business
 from tests.support.chaos.nemesis import Nemesis
 from tests.support.chaos.workload import BALANCED, Workload
 from tests.support.real_cluster import call
@@ -15,8 +17,6 @@ SETTLED_S = 1.0
 READY_S_MAX = 60.0
 LONG_LOCKS = 6
 LONG_S = 3_600
-CUT_S = 0.1
-"""A fault is in force so long after its start, for what nodes without a majority may answer."""
 ASKED_S_MAX = 10.0
 
 
@@ -26,21 +26,39 @@ class Verdict:
 
     nemesis: str
     number: int
-    proof: str | None
+    proof: str | None = None
+    faults: int = 0
     operations: int = 0
     took_s: float = 0.0
     judged_s: float = 0.0
     gap_s: float = 0.0
     gap_s_max: float | None = None
+    first_s: float | None = None
+    """From the fault (or its end, where it left no majority) to the first success."""
+    first_s_max: float | None = None
     statuses: dict[str, int] = field(default_factory=dict)
+    minority: dict[str, int] = field(default_factory=dict)
+    """What nodes without a majority answered."""
+    business: Business | None = None
     violations: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+    """Bounds that were broken on a machine that was overloaded: nothing follows from that."""
     undecided: list[str] = field(default_factory=list)
-    """Histories whose search did not end in its bound."""
+    """What could not be decided: a fault that did not act, a search that did not end."""
     fencing: tuple[int, int] | None = None
 
-    @property
-    def is_slow(self) -> bool:
-        return self.gap_s_max is not None and self.gap_s > self.gap_s_max
+    def judge_bounds(self) -> None:
+        """Compare times with their bounds; they are promised where the fault acted."""
+        if self.proof is None:
+            return
+        found = []
+        if self.gap_s_max is not None and self.gap_s > self.gap_s_max:
+            found.append(f"bound: no answer for {self.gap_s:.2f} s (bound {self.gap_s_max} s)")
+        if self.first_s_max is not None and (self.first_s or 1e9) > self.first_s_max:
+            told = "never" if self.first_s is None else f"after {self.first_s:.2f} s"
+            found.append(f"bound: first success {told} (bound {self.first_s_max} s)")
+        is_overload = self.business is not None and self.business.is_overload
+        (self.late if is_overload else self.violations).extend(found)
 
 
 class Round:
@@ -51,33 +69,48 @@ class Round:
         nodes = environment.nodes
         self.environment = environment
         self.nemesis = nemesis
-        self.verdict = Verdict(nemesis.name, number, None, gap_s_max=nemesis.gap_s_max)
+        self.verdict = Verdict(nemesis.name, number)
+        self._begun = 0.0
         places = {BALANCED: environment.balancer.url} | {n: nodes.url(n) for n in nodes.names}
         self.workload = Workload(places, prefix=f"round-{number}", seed=seed, balanced=16)
 
     async def run(self) -> Verdict:
         """Run it to its end; the cluster is whole again afterwards, or that is the violation."""
-        verdict, nemesis = self.verdict, self.nemesis
+        verdict, began = self.verdict, time.monotonic()
+        measured = self.environment.machine.begin()
         locks = await asyncio.to_thread(self._long_locks)
         async with self.workload:
             await asyncio.sleep(SETTLED_S)
             since = time.monotonic()
-            try:
-                await nemesis.start()
-                begun = time.monotonic()
-                await asyncio.sleep(nemesis.hold_s)
-                verdict.proof = await nemesis.proof()
-            finally:
-                healed = time.monotonic()
-                await nemesis.heal()
+            await self._act()
             await self._until_ready()
             await asyncio.sleep(SETTLED_S)
-        self._look_at_minority(begun, healed)
-        start = healed if nemesis.gap_from_heal else since
-        verdict.gap_s = self.workload.longest_gap(start, time.monotonic() - SETTLED_S / 2)
+            until = time.monotonic() - SETTLED_S / 2
+        verdict.business = measured.business()
+        self._measure(since, until)
+        self._look_at_minority()
         verdict.violations += await asyncio.to_thread(self._lost, locks)
         await asyncio.to_thread(self._judge)
+        verdict.took_s = round(time.monotonic() - began, 1)
         return verdict
+
+    async def _act(self) -> None:
+        """Let the fault come, prove itself, and go."""
+        nemesis, verdict = self.nemesis, self.verdict
+        try:
+            await nemesis.start()
+            self._begun = time.monotonic()
+            await asyncio.sleep(nemesis.hold_s)
+            verdict.proof = await nemesis.proof()
+        except NoLeaderError as error:
+            verdict.violations.append(f"bound: {error}, before or under the fault")
+        finally:
+            nemesis.healed_at = time.monotonic()
+            if nemesis.acted_at:
+                await nemesis.heal()
+        if verdict.proof is None:
+            verdict.undecided.append("the fault did not act")
+        verdict.faults = nemesis.faults if verdict.proof else 0
 
     async def _until_ready(self) -> None:
         try:
@@ -85,10 +118,26 @@ class Round:
         except AssertionError as error:
             self.verdict.violations.append(f"not ready again: {error}")
 
-    def _look_at_minority(self, begun: float, healed: float) -> None:
-        names = self.nemesis.without_majority
-        told = self.workload.answered_at(names, begun + CUT_S, healed)
-        self.verdict.violations += [f"answered without a majority: {one}" for one in told]
+    def _measure(self, since: float, until: float) -> None:
+        verdict, nemesis, operations = self.verdict, self.nemesis, self.workload.operations
+        start = nemesis.healed_at if nemesis.counts_from_heal else since
+        acted_at = nemesis.healed_at if nemesis.counts_from_heal else nemesis.acted_at
+        verdict.gap_s, verdict.gap_s_max = longest_gap(operations, start, until), nemesis.gap_s_max
+        verdict.first_s = first_success(operations, acted_at)
+        verdict.first_s_max = nemesis.first_s_max
+        verdict.judge_bounds()
+
+    def _look_at_minority(self) -> None:
+        nemesis = self.nemesis
+        if not nemesis.without_majority:
+            return
+        minority = Minority(
+            nemesis.without_majority, self._begun, nemesis.healed_at, nemesis.is_cut_off
+        )
+        self.verdict.minority = minority.statuses(self.workload)
+        self.verdict.violations += minority.violations(self.workload)
+        if not self.verdict.minority and self.nemesis.hold_s > ASKED_S_MAX / 2:
+            self.verdict.undecided.append("nobody asked the minority")
 
     def _long_locks(self) -> list[dict[str, Any]]:
         """Locks that nobody touches in this round: they must outlive it."""
@@ -117,16 +166,23 @@ class Round:
         path = f"/api/v1/locks/{lock['resource']}/{lock['token']}"
         deadline = time.monotonic() + ASKED_S_MAX
         while True:
-            reply = call(self.environment.nodes.url(name), "GET", path)
-            if reply.status != 503 or time.monotonic() > deadline:
+            try:
+                reply = call(self.environment.nodes.url(name), "GET", path)
+            except OSError:
+                reply = None
+            if reply is not None and reply.status not in {503, 504}:
                 return reply.status, reply.body.get("id")
+            if time.monotonic() > deadline:
+                return (0 if reply is None else reply.status), None
+            time.sleep(0.05)
 
     def _judge(self) -> None:
         verdict, workload = self.verdict, self.workload
         verdict.operations = len(workload.operations)
         verdict.statuses = workload.statuses
         began = time.monotonic()
-        violations, verdict.undecided = judge(workload.operations)
+        violations, undecided = judge(workload.operations)
         verdict.judged_s = round(time.monotonic() - began, 1)
         verdict.violations += [*violations, *workload.unexpected]
+        verdict.undecided += undecided
         verdict.fencing = fencing_range(workload.operations)

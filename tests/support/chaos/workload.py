@@ -5,7 +5,6 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import aiohttp
@@ -36,6 +35,8 @@ REFUSALS = {
     Kind.LOOK: {503: Result.DEFINITE},
 }
 TOLD_NOTHING = {Result.UNKNOWN, Result.DEFINITE}
+VISITOR_EVERY_S = 0.2
+"""So often somebody new asks each node: who waits for an answer asks nothing more."""
 
 
 class Workload:
@@ -45,6 +46,8 @@ class Workload:
         """Ask at ``places`` (name -> URL): ``balanced`` at the balancer, two at each node."""
         self.operations: list[Operation] = []
         self.statuses: dict[str, int] = {}
+        self.ended: dict[int, tuple[int, float]] = {}
+        """By the operation's number: its status (0: no answer), and when the client knew."""
         self.unexpected: list[str] = []
         self._places = places
         self._prefix = prefix
@@ -68,33 +71,17 @@ class Workload:
             asyncio.create_task(self._live(place, random.Random(f"{self._seed}-{number}")))
             for number, place in enumerate(self._clients)
         ]
+        self._tasks += [
+            asyncio.create_task(self._send_visitors(place, random.Random(f"{self._seed}-{place}")))
+            for place in self._places
+            if place != BALANCED
+        ]
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         self._stop.set()
         await asyncio.gather(*self._tasks)
         await self._session.close()
-
-    def longest_gap(self, since: float, until: float) -> float:
-        """Longest time in which nobody got a definite answer from the balancer (seconds)."""
-        answered = sorted(
-            one.returned_at
-            for one in self.operations
-            if one.node == BALANCED and one.result not in TOLD_NOTHING
-        )
-        times = [since, *(at for at in answered if since < at < until), until]
-        return max(two - one for one, two in itertools.pairwise(times))
-
-    def answered_at(self, nodes: Sequence[str], since: float, until: float) -> list[Operation]:
-        """Everything that these nodes answered as done or known, asked and told in that time."""
-        return [
-            one
-            for one in self.operations
-            if one.node in nodes
-            and one.result not in TOLD_NOTHING
-            and one.invoked_at > since
-            and one.returned_at < until
-        ]
 
     # -- a life
 
@@ -108,6 +95,19 @@ class Workload:
             else:
                 await self._take(owner, resource, place, rng)
             await self._pause(rng.uniform(0.005, 0.06))
+
+    async def _send_visitors(self, place: str, rng: random.Random) -> None:
+        """Each asks once, whatever became of those before; only the last ones are waited for."""
+        visitors: set[asyncio.Task[Operation]] = set()
+        while not self._stop.is_set():
+            owner, resource = f"visitor-{next(self._numbers)}", rng.choice(self._resources)
+            kind, timeout_s = rng.choice([(Kind.LOOK, 0.0), (Kind.ACQUIRE, TIMEOUTS_S[0])])
+            asking = self._ask(kind, owner, resource, place, timeout_s=timeout_s)
+            visitor = asyncio.create_task(asking)
+            visitors.add(visitor)
+            visitor.add_done_callback(visitors.discard)
+            await self._pause(VISITOR_EVERY_S)
+        await asyncio.gather(*visitors)
 
     async def _take(self, owner: str, resource: str, place: str, rng: random.Random) -> None:
         timeout_s = rng.choice(TIMEOUTS_S)
@@ -150,6 +150,7 @@ class Workload:
         )
         self.operations.append(one)
         status, told = await self._call(METHODS[kind], self._places[place] + path, body)
+        self.ended[one.number] = (status, time.monotonic())
         self._count(place, status)
         self._note(one, status, told, timeout_s)
         return one
