@@ -146,7 +146,7 @@ class ConsensusSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             description="A leader that has not heard from a majority for so long steps down. From "
             "election_timeout_ms_min to 2 x election_timeout_ms_max.",
         ),
-    ] = 1_200
+    ] = 1_000
 
 
 class JournalSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,15 +4,19 @@ A node that was cut off or restarted must not depose a leader that serves its ma
 asks first whether a majority would vote for it (pre-vote, Ongaro 9.6); nobody says yes, and nobody
 votes, while it hears a leader. A leader whose connection breaks is suspected at once: when its
 process dies, the cluster need not wait out the election timeout.
+
+All times are those of a :class:`RunningClock`: a pause of this node is no silence of the others.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from gorilla.consensus.guards import LogView, heard_since, is_majority, is_up_to_date
 from gorilla.consensus.library import RaftCore
+from gorilla.consensus.pauses import RunningClock
 from gorilla.consensus.ports import Message
+from gorilla.consensus.settings import EngineSettings
 
 SUSPECT_DELAY_S: Final = (0.02, 0.15)
 """How long to wait, after the leader's connection broke, before asking for pre-votes (s)."""
@@ -24,17 +28,25 @@ class Election:
     """Campaign control of one node."""
 
     def __init__(
-        self, core: RaftCore, log: LogView, rng: random.Random, timeout_s: float, tell: Tell
+        self,
+        core: RaftCore,
+        clock: RunningClock,
+        log: LogView,
+        rng: random.Random,
+        settings: EngineSettings,
+        tell: Tell,
     ) -> None:
-        """Control ``core``; ``timeout_s`` is the smallest election timeout (seconds)."""
+        """Control ``core``; messages go out through ``tell``."""
         self._core = core
+        self._clock = clock
         self._log = log
         self._rng = rng
-        self._timeout_s = timeout_s
+        self._timeout_s = settings.election_s_min
         self._tell = tell
         self._leader_heard_at = float("-inf")
         self._leader_lost = False
         self._acked_at: dict[str, float] = {}
+        self._acked_really: dict[str, float] = {}
         self._round = rng.getrandbits(48)
         self._granted: set[str] | None = None
         self._asked_in = 0
@@ -53,10 +65,11 @@ class Election:
     def heard_ack(self, peer: str, now: float) -> None:
         """Note an acknowledgement of this leader's term."""
         self._acked_at[peer] = now
+        self._acked_really[peer] = now + self._clock.missed
 
     def lost_link(self, peer: str, now: float) -> None:
         """Note a broken connection: if it was the leader's, ask around soon."""
-        if peer != self._core.leader_id or self._core._isLeader():  # noqa: SLF001  the library's name
+        if peer != self._core.leader_id or self._core.leads:
             return
         self._leader_lost = True
         soon = now + self._rng.uniform(*SUSPECT_DELAY_S)
@@ -65,19 +78,27 @@ class Election:
     # -- what follows from it
 
     def has_quorum(self, now: float, peers: Sequence[str]) -> bool:
-        """Return whether this leader heard a majority within the election timeout."""
-        heard = heard_since(self._acked_at, peers, now - self._timeout_s)
-        return is_majority(heard + 1, len(peers) + 1)
+        """Return whether this leader heard a majority within the election timeout.
+
+        Here pauses count: after one, a leader takes nothing until it has heard a majority again.
+        """
+        really = now + self._clock.missed
+        return self._is_majority_since(self._acked_really, peers, really - self._timeout_s)
+
+    @staticmethod
+    def _is_majority_since(heard: Mapping[str, float], peers: Sequence[str], since: float) -> bool:
+        return is_majority(heard_since(heard, peers, since) + 1, len(peers) + 1)
 
     def leader_alive(self, now: float, peers: Sequence[str]) -> bool:
         """Return whether there is a leader that must not be deposed."""
-        if self._core._isLeader():  # noqa: SLF001  the library's name
-            return self.has_quorum(now, peers)
+        if self._core.leads:
+            return self._is_majority_since(self._acked_at, peers, now - self._timeout_s)
         return not self._leader_lost and now - self._leader_heard_at < self._timeout_s
 
     def became_leader(self, now: float, peers: Sequence[str]) -> None:
         """Start the majority's allowance: it just voted."""
         self._acked_at = dict.fromkeys(peers, now)
+        self._acked_really = dict.fromkeys(peers, now + self._clock.missed)
         self._granted = None
         self.forced = False
 
@@ -86,7 +107,7 @@ class Election:
     def before_tick(self, now: float, peers: Sequence[str]) -> None:
         """Hold the library's election back until a majority would have it."""
         core = self._core
-        if core._isLeader():  # noqa: SLF001  the library's name
+        if core.leads:
             return
         if core.raftCurrentTerm != self._asked_in:
             self._granted = None

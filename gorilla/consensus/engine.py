@@ -8,7 +8,7 @@ the rest. The driver calls it when something has arrived or is due; the simulati
 import random
 from collections.abc import Callable, Sequence
 
-from gorilla.consensus.codec import MemberNode, RosterChange
+from gorilla.consensus.codec import RosterChange
 from gorilla.consensus.compaction import Compactor, Position, load_local
 from gorilla.consensus.election import Election
 from gorilla.consensus.following import FollowerSide
@@ -19,6 +19,7 @@ from gorilla.consensus.library import GuardedTransport, RaftCore
 from gorilla.consensus.looking import Links, Looking
 from gorilla.consensus.offers import Offer
 from gorilla.consensus.outbox import Outbox
+from gorilla.consensus.pauses import RunningClock
 from gorilla.consensus.ports import Message, Offload, Wire
 from gorilla.consensus.reads import Done, PendingReads
 from gorilla.consensus.roster import Roster, RosterLog
@@ -71,12 +72,12 @@ class Engine:
         self.on_role: Callable[[Role, int], None] | None = None
         self._settings = settings
         self._replica = replica
-        self._now = monotonic
+        self._now = RunningClock(monotonic)
         self._rng = random
         self._cluster_id = cluster_id
         self._outbox = Outbox(wire, journal)
         self._tell = self._outbox.put
-        self._links = Links()
+        self._links = Links(monotonic)
         self._reads = PendingReads(random.getrandbits(48))
         self._was_leader = False
         self._seen: tuple[int, str | None] = (-1, None)
@@ -125,7 +126,7 @@ class Engine:
 
     def _build_sides(self, store: SnapshotStore, offload: Offload) -> None:
         settings, core, tell = self._settings, self._core, self._tell
-        self._election = Election(core, self.journal, self._rng, settings.election_s_min, tell)
+        self._election = Election(core, self._now, self.journal, self._rng, settings, tell)
         self._leading = LeaderSide(
             core,
             self._transport,
@@ -143,7 +144,7 @@ class Engine:
             offload,
             roster=self._log_roster,
             tell=tell,
-            to_library=self._to_library,
+            to_library=self._transport.deliver,
         )
         self._build_inbox()
 
@@ -177,7 +178,7 @@ class Engine:
             voters=self._voters,
             learners=self.roster.learners,
             tell=self._tell,
-            to_library=self._to_library,
+            to_library=self._transport.deliver,
             on_refused=self._replica.refused,
         )
 
@@ -186,15 +187,15 @@ class Engine:
     def connected(self, peer: str, version: str | None = None, level: int = 1) -> None:
         """Take note of a new connection to ``peer``: its software, the features it supports."""
         self._core.enter(self._now)
-        self._links.up(peer, self._now(), version, level)
-        self._transport._onNodeConnected(self._voters.node_of(peer))  # noqa: SLF001  the library's way in
+        self._links.up(peer, version, level)
+        self._transport.linked(self._voters.node_of(peer))
 
     def disconnected(self, peer: str) -> None:
         """Take note that the connection to ``peer`` broke."""
         self._core.enter(self._now)
         self._links.down(peer)
         self._leading.lost_link(peer)
-        self._transport._onNodeDisconnected(self._voters.node_of(peer))  # noqa: SLF001  likewise
+        self._transport.unlinked(self._voters.node_of(peer))
         if peer == self._core.leader_id:
             self._following.abort_install()
             self._following.forget_leader()
@@ -208,14 +209,14 @@ class Engine:
     def received(self, peer: str, message: Message) -> None:
         """Take a message of an authenticated peer."""
         self._core.enter(self._now)
-        self._links.touch(peer, self._now())
+        self._links.touch(peer)
         self._inbox.handle(self._voters.node_of(peer), message)
         self._follow_role()
 
     def offer(self, offer: int, batch: bytes) -> bool:
         """Hand a batch to the leader: see ``service.ports.Consensus.offer``."""
         now = self._now()
-        if self._core._isLeader():  # noqa: SLF001  the library's name
+        if self._core.leads:
             return self._leading.take_offer(Offer(None, offer, batch), now, self._voters.ids)
         leader = self.known_leader(now)
         if leader is None or leader not in self._links:
@@ -271,8 +272,8 @@ class Engine:
         """Notice a change of role or leader, whichever call caused it."""
         core, term = self._core, self._core.raftCurrentTerm
         if self._voters.is_stale or core.peer_ids() != self._voters.members.keys():
-            self.roster.follow(leads=core._isLeader())  # noqa: SLF001  the library's name
-        is_leader = core._isLeader()  # noqa: SLF001  the library's name
+            self.roster.follow(leads=core.leads)
+        is_leader = core.leads
         if self._was_leader and (not is_leader or term != self._leading.ledger.term):
             self._was_leader = False
             self._leading.end(self._voters.node_of)
@@ -317,7 +318,7 @@ class Engine:
             due = self._core.election_deadline
         if self._reads.any:
             due = min(due, now + self._settings.heartbeat_s / 4)
-        return max(now + 0.001, min(due, now + self._settings.heartbeat_s))
+        return max(now + 0.001, min(due, now + self._settings.turn_s))
 
     # -- reads
 
@@ -361,9 +362,6 @@ class Engine:
             return  # the library's own forwarding is not used (H17, H28)
         self._tell(peer, message)
 
-    def _to_library(self, peer: MemberNode, message: Message) -> None:
-        self._transport._onMessageReceived(peer, message)  # noqa: SLF001  the library's way in
-
     def _apply(self, index: int, payload: bytes) -> None:
         self._replica.apply(index, payload)
         if self.on_apply is not None:
@@ -380,7 +378,7 @@ class Engine:
         return self._voters.me
 
     def now(self) -> float:
-        """Return this node's clock (seconds)."""
+        """Return this node's clock (seconds): it leaves out pauses of the process."""
         return self._now()
 
     def leadership(self) -> tuple[int, str | None]:

@@ -94,7 +94,7 @@ class Inbox:
         if self._is_behind(peer, message):
             return False
         same_term = message["term"] == self._core.raftCurrentTerm
-        if same_term and self._core._isLeader():  # noqa: SLF001  the library's name
+        if same_term and self._core.leads:
             raise FailStopError(
                 f"{peer.id} leads term {message['term']} too: two leaders in a term"
             )
@@ -126,7 +126,7 @@ class Inbox:
 
     def _is_served(self, peer: str) -> bool:
         """Return whether ``peer`` gets the log from this node: a voter, or one that learns."""
-        if not self._core._isLeader():  # noqa: SLF001  the library's name
+        if not self._core.leads:
             return False
         return peer in self._voters.members or peer in self._learners
 

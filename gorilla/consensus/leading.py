@@ -104,7 +104,7 @@ class LeaderSide:
         self._turn_bytes[peer.id] = total = self._turn_bytes.get(peer.id, 0) + size
         if total >= TURN_BYTES_MAX and peer.id not in self._paused:
             self._paused[peer.id] = peer
-            self._transport._onNodeDisconnected(peer)  # noqa: SLF001  ends the library's loop
+            self._transport.unlinked(peer)  # ends the library's loop
 
     def resume(self) -> None:
         """The turn is over: whoever had enough for one turn may have more in the next."""
@@ -112,12 +112,12 @@ class LeaderSide:
         while self._paused:
             _, peer = self._paused.popitem()
             if peer.id not in self._parked:
-                self._transport._onNodeConnected(peer)  # noqa: SLF001  the library's way in
+                self._transport.linked(peer)
 
     def park(self, peer: MemberNode) -> None:
         """Ship a snapshot to ``peer``, which the library takes for disconnected meanwhile."""
         self._parked.add(peer.id)
-        self._transport._onNodeDisconnected(peer)  # noqa: SLF001  the library's way in
+        self._transport.unlinked(peer)
         if not self.shipper.wants(peer.id):
             raise FailStopError(f"the log starts at {self._core.first_kept_index}, no snapshot")
 
@@ -126,7 +126,7 @@ class LeaderSide:
         self.shipper.drop(peer.id)
         if peer.id in self._parked:
             self._parked.discard(peer.id)
-            self._transport._onNodeConnected(peer)  # noqa: SLF001  the library's way in
+            self._transport.linked(peer)
 
     def lost_link(self, peer: str) -> None:
         """The connection to ``peer`` broke; the engine tells the library."""

@@ -155,6 +155,18 @@ class GuardedTransport(Transport):
         self._outgoing.library_sends(node.id, message)
         return True
 
+    def deliver(self, node: Node, message: dict[str, Any]) -> None:
+        """Hand a message to the library: it has passed the guards."""
+        self._onMessageReceived(node, message)
+
+    def linked(self, node: Node) -> None:
+        """Let the library send to ``node``."""
+        self._onNodeConnected(node)
+
+    def unlinked(self, node: Node) -> None:
+        """Let the library send nothing to ``node``."""
+        self._onNodeDisconnected(node)
+
     def addNode(self, node: Node) -> None:
         """Do nothing: the engine reads the roster from the log."""
 
@@ -301,6 +313,11 @@ class RaftCore(SyncObj):
     def enter(self, now: Callable[[], float]) -> None:
         """Make this node's clock the library's: call before anything else of the library."""
         _clock.now = now
+
+    @property
+    def leads(self) -> bool:
+        """Whether it believes to lead its term."""
+        return self._isLeader()
 
     @property
     def is_candidate(self) -> bool:

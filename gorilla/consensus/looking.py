@@ -13,32 +13,39 @@ from gorilla.service.ports import ConsensusView, Member, MemberProgress, Role
 
 
 class Links:
-    """Which members are connected, and when each was last heard (this node's clock, seconds)."""
+    """Which members are connected, and when each was last heard."""
 
-    def __init__(self) -> None:
-        self.heard: dict[str, float] = {}
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Measure by ``clock`` (seconds), in which pauses of this node count."""
+        self._clock = clock
+        self._heard: dict[str, float] = {}
         self.versions: dict[str, str] = {}
         self.levels: dict[str, int] = {}
 
-    def up(self, peer: str, now: float, version: str | None, level: int) -> None:
+    def up(self, peer: str, version: str | None, level: int) -> None:
         """Note a new connection, and what software is at its other end."""
-        self.heard[peer] = now
+        self._heard[peer] = self._clock()
         self.levels[peer] = level
         if version is not None:
             self.versions[peer] = version
 
     def down(self, peer: str) -> None:
         """Note a broken connection."""
-        self.heard.pop(peer, None)
+        self._heard.pop(peer, None)
 
-    def touch(self, peer: str, now: float) -> None:
+    def touch(self, peer: str) -> None:
         """Note a message."""
-        if peer in self.heard:
-            self.heard[peer] = now
+        if peer in self._heard:
+            self._heard[peer] = self._clock()
+
+    def heard_s(self, peer: str) -> float | None:
+        """Return how long ago (seconds) ``peer`` was heard, None when it isn't connected."""
+        heard = self._heard.get(peer)
+        return None if heard is None else self._clock() - heard
 
     def __contains__(self, peer: str) -> bool:
         """Return whether ``peer`` is connected."""
-        return peer in self.heard
+        return peer in self._heard
 
 
 class Looking:
@@ -68,17 +75,16 @@ class Looking:
 
     def role(self) -> Role:
         """Return what the node is in its term."""
-        if self._core._isLeader():  # noqa: SLF001  the library's name
+        if self._core.leads:
             return Role.LEADER
         return Role.CANDIDATE if self._core.is_candidate else Role.FOLLOWER
 
     def known_leader(self, me: str, now: float, peers: Sequence[str]) -> str | None:
         """Return the id of a leader believed to have its majority, None if there is none."""
-        if not self._election.leader_alive(now, peers):
-            return None
-        if self._core._isLeader():  # noqa: SLF001  the library's name
-            return me if self._leading.is_open else None
-        return self._core.leader_id
+        if self._core.leads:
+            serves = self._leading.is_open and self._election.has_quorum(now, peers)
+            return me if serves else None
+        return self._core.leader_id if self._election.leader_alive(now, peers) else None
 
     def view(
         self,
@@ -101,17 +107,16 @@ class Looking:
             last_index=self._journal.last_index,
             snapshot_index=self._compactor.snapshot_index,
             caught_up=self._leading.is_open or self._following.caught_up,
-            progress=tuple(self._progress(member, now) for member in roster.values()),
+            progress=tuple(map(self._progress, roster.values())),
         )
 
-    def _progress(self, member: Member, now: float) -> MemberProgress:
-        heard = self._links.heard.get(member.id)
-        leads = self._core._isLeader()  # noqa: SLF001  the library's name
+    def _progress(self, member: Member) -> MemberProgress:
+        leads = self._core.leads
         return MemberProgress(
             member=member,
-            connected=heard is not None,
+            connected=member.id in self._links,
             match_index=self._core.match_index(member.id) if leads else None,
-            heard_s=None if heard is None else now - heard,
+            heard_s=self._links.heard_s(member.id),
             version=self._links.versions.get(member.id),
             level=self._links.levels.get(member.id),
         )

@@ -3,6 +3,7 @@
 import msgspec
 
 from gorilla.consensus.library import Timing
+from gorilla.consensus.pauses import TURN_S_MAX
 
 
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +18,11 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Applied entries since the last snapshot that make a new one due."""
     compact_bytes: int = 64 * 1024 * 1024
     """Bytes of log, beside what is retained behind a snapshot, that make a new one due."""
+
+    @property
+    def turn_s(self) -> float:
+        """Time between two turns at most (seconds)."""
+        return min(self.heartbeat_s, TURN_S_MAX)
 
     @property
     def timing(self) -> Timing:

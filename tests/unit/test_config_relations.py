@@ -1,5 +1,8 @@
 """What must hold between settings, and the words in which it is asked for."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gorilla.config import ConfigError, load_config
@@ -61,6 +64,20 @@ def test_settings_at_the_edge_of_what_fits_are_taken(variable, value):
     config = load_config(None, {"GORILLA_MEMBERS": LOCAL, f"GORILLA_{variable}": value})
 
     assert config.members
+
+
+def test_what_the_guide_to_timing_recommends_is_taken_and_what_it_calls_default_is_the_default():
+    guide = Path("docs/operations/timing.md").read_text()
+    recommended = dict(re.findall(r"`(\w+) = (\d+)`", guide))
+    default = dict(re.findall(r"^\| `(\w+)` \| (\d+) \|", guide, re.MULTILINE))
+    chosen = {f"GORILLA_CONSENSUS_{key.upper()}": value for key, value in recommended.items()}
+
+    config = load_config(None, {"GORILLA_MEMBERS": LOCAL, **chosen})
+    assert {key: str(getattr(config.consensus, key)) for key in recommended} == recommended
+    config = load_config(None, {"GORILLA_MEMBERS": LOCAL})
+    assert {key: str(getattr(config.consensus, key)) for key in default} == default
+    assert len(recommended) == 3
+    assert len(default) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Batches on their way to the leader: refused is definite. Hazards: docs/track-record.md."""
 
+from gorilla.consensus.settings import EngineSettings
 from gorilla.domain.outcomes import Granted
 from gorilla.service.ports import Role
 from tests.support.engines import Cluster, batch
@@ -66,11 +67,12 @@ def test_what_waits_when_leadership_is_lost_is_refused_and_never_written():
 
 
 def test_what_was_taken_in_the_turn_that_ends_the_leadership_is_left_open():
-    cluster = Cluster()
+    cluster = Cluster(settings=EngineSettings(fallback_s=0.8))
     old = cluster.elect()
     cluster.isolate(old.name)
+    cluster.run(0.6)
     assert cluster.acquire(old, 1)
-    cluster.clock.now += 1.1  # it stood still: the tick that would write it finds no majority
+    cluster.clock.now += 0.3  # the tick that would write it finds no majority
     old.turn()
     assert old.role is not Role.LEADER
     assert old.refused == []

@@ -13,7 +13,7 @@ def read_on(cluster, node, lock, seconds=1.0):
     def done(point):
         seen.append(None if point is None else (point.index, node.replica.table.lease(lock)))
 
-    node.engine.read(done, cluster.clock.now + seconds)
+    node.engine.read(done, node.engine.now() + seconds)
     return seen
 
 
