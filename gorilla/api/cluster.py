@@ -75,6 +75,7 @@ def _this_member(status: ClusterStatus) -> MemberBody:
         heard=0.0,
         version=status.version,
         feature_level=status.level,
+        draining=status.is_draining,
     )
 
 
@@ -92,6 +93,7 @@ def _other_member(view: ConsensusView, progress: MemberProgress) -> MemberBody:
         heard=None if progress.heard_s is None else round(progress.heard_s, 3),
         version=progress.version,
         feature_level=progress.level,
+        draining=progress.draining,
     )
 
 

@@ -22,6 +22,11 @@ READ_SLACK_S: Final = 0.1
 LEAVE_RETRY_S: Final = 0.05
 """How often a leader that leaves asks a follower to take over (seconds)."""
 
+REMOVED_S: Final = 0.5
+"""How long a node that was removed lets answers under way go out before it ends (seconds)."""
+
+Condition = tuple[Callable[[], bool], "asyncio.Future[None]"]
+
 
 class Driver:
     """Runs an engine's turns; what the use cases and the peer network talk to."""
@@ -57,6 +62,11 @@ class Driver:
         self._is_stopped = False
         self._leaving: asyncio.Future[None] | None = None
         self._offloaded: set[asyncio.Future[None]] = set()
+        self._conditions: list[Condition] = []
+        self._on_linked: Callable[[str], None] = lambda _: None
+        self._on_unlinked: Callable[[str], None] = lambda _: None
+        self.on_removed: Callable[[], None] = lambda: None
+        """Called when this node was removed from the cluster, right before it ends."""
 
     def start(self) -> None:
         """Run the first turn."""
@@ -96,6 +106,9 @@ class Driver:
             self._timer = self._loop.call_later(delay, self.wake)
 
     def _tell_changes(self) -> None:
+        for holds, met in self._conditions:
+            if not met.done() and holds():
+                met.set_result(None)
         seen = self._engine.leadership()
         if seen != self._seen:
             self._say_leader(seen)
@@ -118,7 +131,11 @@ class Driver:
 
     def _fail(self, error: BaseException) -> None:
         self.stop()
-        self._on_failure(error)
+        if isinstance(error, RemovedError):
+            self.on_removed()
+            self._loop.call_later(REMOVED_S, self._on_failure, error)
+        else:
+            self._on_failure(error)
 
     def _guarded(self, call: Callable[[], None]) -> None:
         if self._is_stopped:
@@ -129,6 +146,24 @@ class Driver:
             self._fail(error)
             return
         self.wake()
+
+    async def until(self, holds: Callable[[], bool], deadline_s: float) -> bool:
+        """Wait until ``holds`` after a turn, at most to ``deadline_s`` (loop time, seconds).
+
+        Returns:
+            Whether it came to hold.
+
+        """
+        if holds():
+            return True
+        met: asyncio.Future[None] = self._loop.create_future()
+        condition = (holds, met)
+        self._conditions.append(condition)
+        try:
+            await asyncio.wait((met,), timeout=max(0.0, deadline_s - self._loop.time()))
+        finally:
+            self._conditions.remove(condition)
+        return met.done()
 
     async def leave(self, deadline_s: float) -> None:
         """Hand leadership over, if it is here, until ``deadline_s`` (loop time, seconds)."""
@@ -163,15 +198,21 @@ class Driver:
 
     # -- what the peer network calls
 
+    def follow_links(self, linked: Callable[[str], None], unlinked: Callable[[str], None]) -> None:
+        """Have links that come and go told, too, after the engine heard of them."""
+        self._on_linked, self._on_unlinked = linked, unlinked
+
     def connected(self, peer_id: str, info: PeerInfo) -> None:
         """Take note of a new connection to a member."""
         self._has_changed = True
         self._guarded(lambda: self._engine.connected(peer_id, info.version, info.level))
+        self._on_linked(peer_id)
 
     def disconnected(self, peer_id: str) -> None:
         """Take note of a broken connection."""
         self._has_changed = True
         self._guarded(lambda: self._engine.disconnected(peer_id))
+        self._on_unlinked(peer_id)
 
     def unreachable(self, peer_id: str) -> None:
         """Take note that a member's process is dead."""
@@ -179,7 +220,7 @@ class Driver:
 
     def refused(self, peer_name: str, reason: str, text: str) -> None:
         """Tell the operator that a member refuses this node; end it when it was removed."""
-        if reason == Reason.REMOVED:
+        if reason == Reason.REMOVED and not self._is_stopped:
             self._fail(RemovedError(f"{peer_name} refuses this node: {text}"))
             return
         log.error("%s refuses this node (%s): %s", peer_name, reason, text)

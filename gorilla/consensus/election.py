@@ -51,6 +51,8 @@ class Election:
         self._granted: set[str] | None = None
         self._asked_in = 0
         """The term in which pre-votes were asked for: in a later one they count for nothing."""
+        self.patience_s = 0.0
+        """How much longer than others this node waits before it asks for an election."""
         self.forced = False
         """The leader asked this node to take over: no pre-vote, and no stickiness of others."""
 
@@ -104,6 +106,11 @@ class Election:
 
     # -- pre-vote
 
+    @property
+    def due(self) -> float:
+        """When to ask for an election if nothing is heard (this node's clock, seconds)."""
+        return self._core.election_deadline + self.patience_s
+
     def before_tick(self, now: float, peers: Sequence[str]) -> None:
         """Hold the library's election back until a majority would have it."""
         core = self._core
@@ -118,7 +125,7 @@ class Election:
             self._granted = None
             core.election_deadline = 0.0
             core.may_campaign = True
-        elif core.election_deadline < now:
+        elif self.due < now:
             self._ask(now, peers)
 
     def _ask(self, now: float, peers: Sequence[str]) -> None:

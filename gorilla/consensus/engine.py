@@ -73,16 +73,15 @@ class Engine:
         self._settings = settings
         self._replica = replica
         self._now = RunningClock(monotonic)
-        self._rng = random
-        self._cluster_id = cluster_id
+        self._rng, self._cluster_id = random, cluster_id
         self._outbox = Outbox(wire, journal)
-        self._tell = self._outbox.put
+        self.tell = self._tell = self._outbox.put
+        self.others: dict[str, Callable[[str, Message], None]] = {}  # takers of further messages
         self._links = Links(monotonic)
         self._reads = PendingReads(random.getrandbits(48))
-        self._was_leader = False
+        self._was_leader = self._more = False
         self._seen: tuple[int, str | None] = (-1, None)
         self._role_seen: tuple[Role, int] = (Role.FOLLOWER, -1)
-        self._more = False
         self._log_roster = RosterLog(Roster.of(members), 0, lambda: journal[:])
         self._compactor = Compactor(
             snapshots,
@@ -177,6 +176,7 @@ class Engine:
             now=self._now,
             voters=self._voters,
             learners=self.roster.learners,
+            others=self.others,
             tell=self._tell,
             to_library=self._transport.deliver,
             on_refused=self._replica.refused,
@@ -315,7 +315,7 @@ class Engine:
             if pulse is not None:
                 due = min(due, now + pulse)
         else:
-            due = self._core.election_deadline
+            due = self._election.due
         if self._reads.any:
             due = min(due, now + self._settings.heartbeat_s / 4)
         return max(now + 0.001, min(due, now + self._settings.turn_s))

@@ -13,6 +13,7 @@ from gorilla.consensus.formation_actions import Waiting
 from gorilla.consensus.formation_messages import Formed, Invite
 from gorilla.consensus.identity import GenesisRef, Identity
 from gorilla.consensus.peers.handshake import PeerInfo
+from gorilla.service.ports import Member
 
 
 def why_not_join(
@@ -82,8 +83,17 @@ def waiting_to_be_added(me: Identity, clusters: Iterable[tuple[str, Formed]]) ->
             f"{names} belong to different clusters ({', '.join(ids)}): correct the list of "
             f"members of {me.name}",
         )
+    lost = next((m for _, one in known for m in one.members if m.name == me.name), None)
     return Waiting(
         "the cluster",
         f"{me.name} is waiting to be added: it is not a member of cluster {ids[0]}, which is "
-        f"there already. Add it at one of its nodes ({names})",
+        f"there already. Add it at one of its nodes ({names})"
+        + ("" if lost is None else _instead_of(me, lost)),
+    )
+
+
+def _instead_of(me: Identity, lost: Member) -> str:
+    return (
+        f". The cluster knows {me.name} by another data directory ({lost.id}; this one is "
+        f'{me.node_id}): bring that one back, or, where it is lost, add this one with "replaces"'
     )

@@ -130,7 +130,7 @@ class Formation:
     def refused(self, name: str, reason: str, text: str) -> list[Action]:
         """The member of this name refused this node."""
         self.troubled(name, text)
-        if reason in (Reason.WRONG_IDENTITY, Reason.REMOVED) and not self.identity.formed:
+        if reason == Reason.REMOVED and not self.identity.formed:
             return [Fail(text)]
         return []
 

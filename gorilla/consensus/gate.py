@@ -1,7 +1,18 @@
 """Consensus before there is one: while a cluster forms, the node's API already answers."""
 
 from gorilla.service.errors import StartingError
-from gorilla.service.ports import Consensus, ConsensusView, Member, ReadPoint, Role
+from gorilla.service.ports import (
+    Change,
+    ChangeReport,
+    Consensus,
+    ConsensusView,
+    Member,
+    Membership,
+    ReadPoint,
+    Role,
+)
+
+_STARTING = "the node is starting: it does not take part in the cluster yet"
 
 
 class ConsensusGate:
@@ -46,5 +57,30 @@ class ConsensusGate:
 
         """
         if self._inner is None:
-            raise StartingError("the node is starting: it does not take part in the cluster yet")
+            raise StartingError(_STARTING)
         return await self._inner.read_point(deadline_s)
+
+
+class MembershipGate:
+    """A ``service.ports.Membership`` that says "starting" until it is opened."""
+
+    def __init__(self) -> None:
+        """Begin closed."""
+        self._inner: Membership | None = None
+
+    def open(self, membership: Membership) -> None:
+        """Pass everything on from now on."""
+        self._inner = membership
+
+    async def change(
+        self, change: Change, *, force: bool, dry_run: bool, deadline_s: float
+    ) -> ChangeReport:
+        """Make a change.
+
+        Raises:
+            StartingError: The cluster is not formed yet, or the node still reads its journal.
+
+        """
+        if self._inner is None:
+            raise StartingError(_STARTING)
+        return await self._inner.change(change, force=force, dry_run=dry_run, deadline_s=deadline_s)

@@ -37,6 +37,7 @@ class Inbox:
         now: Callable[[], float],
         voters: Voters,
         learners: Mapping[str, Member],
+        others: Mapping[str, Callable[[str, Message], None]],
         tell: Tell,
         to_library: ToLibrary,
         on_refused: Callable[[int], None],
@@ -50,6 +51,7 @@ class Inbox:
         self._now = now
         self._voters = voters
         self._learners = learners
+        self._others = others
         self._tell = tell
         self._to_library = to_library
         self._on_refused = on_refused
@@ -75,10 +77,12 @@ class Inbox:
     def handle(self, peer: MemberNode, message: Message) -> None:
         """Act on one message."""
         handler = self._handlers.get(message["type"])
-        if handler is None:
-            log.warning("%s sent a message of unknown type %r", peer.id, message["type"])
-        else:
+        if handler is not None:
             handler(peer, message)
+        elif (other := self._others.get(message["type"])) is not None:
+            other(peer.id, message)
+        else:
+            log.warning("%s sent a message of unknown type %r", peer.id, message["type"])
 
     # -- from a leader
 

@@ -63,6 +63,10 @@ class LeaderSide:
 
     # -- role
 
+    def be_patient(self, seconds: float) -> None:
+        """Campaign so much later than others."""
+        self._election.patience_s = seconds
+
     def begin(self, term: int, now: float, peers: Sequence[str], node_of: NodeOf) -> None:
         """Take office in ``term``."""
         self.ledger.begin(term)

@@ -21,6 +21,8 @@ class Links:
         self._heard: dict[str, float] = {}
         self.versions: dict[str, str] = {}
         self.levels: dict[str, int] = {}
+        self.drained: set[str] = set()
+        """Those that say that an operator drained them."""
 
     def up(self, peer: str, version: str | None, level: int) -> None:
         """Note a new connection, and what software is at its other end."""
@@ -32,6 +34,7 @@ class Links:
     def down(self, peer: str) -> None:
         """Note a broken connection."""
         self._heard.pop(peer, None)
+        self.drained.discard(peer)
 
     def touch(self, peer: str) -> None:
         """Note a message."""
@@ -119,4 +122,5 @@ class Looking:
             heard_s=self._links.heard_s(member.id),
             version=self._links.versions.get(member.id),
             level=self._links.levels.get(member.id),
+            draining=member.id in self._links.drained,
         )

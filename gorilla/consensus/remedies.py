@@ -3,10 +3,10 @@
 from typing import Final
 
 MAKE_ANEW: Final = (
-    "the other members go on without it, and a restore makes all of them anew"
-    " (docs/operations/backup-and-restore.md)"
+    "the other members go on without it: start the node with an empty directory and add it in the"
+    " place of the lost member (docs/operations/membership.md)"
 )
-"""Members can't be added or removed yet: until they can, a lost one is made anew with the rest."""
+"""For a member whose data directory is lost."""
 
-SET_ASIDE: Final = f"Stop this node and set its data directory aside: {MAKE_ANEW}"
+SET_ASIDE: Final = f"Stop this node and set its data directory aside; {MAKE_ANEW}"
 """For a directory that can't be trusted."""

@@ -159,19 +159,31 @@ def check_change(
     if change_in_flight(entries, committed):
         raise RosterRefusedError("another membership change is under way: wait until it is done")
     if kind == "add":
-        _check_newcomer(member, roster)
+        check_newcomer(member, roster)
     elif member.id not in {one.id for one in roster.members}:
         raise RosterRefusedError(f"{member.name} is not a member")
     if kind == "rem" and member.id == me:
         raise RosterRefusedError("the leader can't remove itself: hand leadership over first")
 
 
-def _check_newcomer(member: Member, roster: Roster) -> None:
+def check_newcomer(member: Member, roster: Roster, *, is_name_free: bool = False) -> None:
+    """Refuse to take in who is a member already, or was one.
+
+    Args:
+        member: Whom.
+        roster: The newest one.
+        is_name_free: Whether the member of its name, if there is one, leaves first.
+
+    Raises:
+        RosterRefusedError: The id is a member's, or was one's; or the name is a member's.
+
+    """
     if member.id in roster.removed:
         raise RosterRefusedError(
             f"{member.id} was removed for good: give the node an empty data directory"
         )
-    if any(member.id == one.id or member.name == one.name for one in roster.members):
+    taken = (one for one in roster.members if member.name == one.name and not is_name_free)
+    if any(member.id == one.id for one in roster.members) or any(taken):
         raise RosterRefusedError(f"{member.name} is a member already")
 
 

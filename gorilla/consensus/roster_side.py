@@ -1,6 +1,7 @@
 """Changes of who counts: proposing them, those who learn before they count, those who left."""
 
 from collections.abc import Callable
+from typing import Final
 
 from gorilla.consensus.codec import RosterChange
 from gorilla.consensus.journal import Journal
@@ -8,11 +9,24 @@ from gorilla.consensus.leading import LeaderSide
 from gorilla.consensus.library import RaftCore
 from gorilla.consensus.looking import Links
 from gorilla.consensus.ports import Message
-from gorilla.consensus.roster import RemovedError, RosterLog, RosterRefusedError, check_change
+from gorilla.consensus.roster import (
+    RemovedError,
+    RosterLog,
+    RosterRefusedError,
+    change_in_flight,
+    check_change,
+    check_newcomer,
+)
 from gorilla.consensus.voters import Voters
 from gorilla.service.ports import Member
 
 Tell = Callable[[str, Message], None]
+
+DRAINED_PATIENCE_S: Final = 3.0
+"""How much longer than others a drained node waits before it asks for an election (seconds).
+
+It leads as a last resort: when nobody else can, the service goes on.
+"""
 
 
 class RosterSide:
@@ -77,7 +91,10 @@ class RosterSide:
 
         """
         if member.id not in self.learners:
-            self.check("add", member)
+            if not self._leading.is_open:
+                raise RosterRefusedError("this node does not lead: ask the leader")
+            # Its name may be that of a member that leaves before it counts.
+            check_newcomer(member, self._roster.at(), is_name_free=True)
             self.learners[member.id] = member
             self._core.add_learner(member, is_linked=member.id in self._links)
 
@@ -105,7 +122,44 @@ class RosterSide:
         """Take offers again: nobody took over."""
         self._leading.successor = None
 
+    @property
+    def leads(self) -> bool:
+        """Whether this node leads and serves."""
+        return self._leading.is_open
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether a change was proposed and is not committed."""
+        committed = self._core.raftCommitIndex
+        return self._core.is_changing_roster or change_in_flight(self._journal[:], committed)
+
+    def is_in_force(self, kind: str, member: Member) -> bool:
+        """Return whether a change is committed."""
+        members = self._roster.at(self._core.raftCommitIndex).members
+        if kind == "rem":
+            return all(one.id != member.id for one in members)
+        return member in members
+
+    def has_nearly_all(self, peer: str, behind_max: int) -> bool:
+        """Return whether a linked node said to have the log but for the last few entries."""
+        match = self._core.match_index(peer)
+        return peer in self._links and 0 < match >= self._core.last_index - behind_max
+
     # -- on every node
+
+    @property
+    def drained(self) -> set[str]:
+        """Ids of the linked members that say to drain."""
+        return self._links.drained
+
+    def drain(self, *, draining: bool) -> None:
+        """Let others lead if they can, or be like them again."""
+        self._leading.be_patient(DRAINED_PATIENCE_S if draining else 0.0)
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Ids of those who were members once."""
+        return self._voters.removed
 
     @property
     def members(self) -> tuple[Member, ...]:

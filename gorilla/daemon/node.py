@@ -21,10 +21,11 @@ from gorilla.consensus.disk import DirectoryDisk, DiskInUseError
 from gorilla.consensus.driver import Driver
 from gorilla.consensus.engine import Engine
 from gorilla.consensus.formation import FormationError, form, roster
-from gorilla.consensus.gate import ConsensusGate
+from gorilla.consensus.gate import ConsensusGate, MembershipGate
 from gorilla.consensus.identity import Identity, IdentityError, load_or_create
 from gorilla.consensus.journal import CorruptJournalError, Journal, JournalFailedError
 from gorilla.consensus.library import FailStopError, LibraryMismatchError, check_library
+from gorilla.consensus.membership.asking import ClusterChanges
 from gorilla.consensus.peers.handshake import require_protection
 from gorilla.consensus.peers.network import PeerNetwork, PeerOptions, PortInUseError
 from gorilla.consensus.restoring import seed_snapshot
@@ -37,6 +38,7 @@ from gorilla.daemon.serving import Services, build_services
 from gorilla.dashboard import dashboard_page
 from gorilla.domain.versions import ClusterVersionError
 from gorilla.observability import Metrics, set_up_logging
+from gorilla.service.membership import MembershipService
 from gorilla.service.ports import Member
 from gorilla.service.time import SystemClock
 
@@ -122,12 +124,13 @@ class NodeProcess:
         # The journal is there before the cluster is formed, so a formed node without one lost it.
         journal = self._open_journal(disk, identity)
         me = _member(self._member, identity.node_id)
-        gate = ConsensusGate(me)
+        gate, membership_gate = ConsensusGate(me), MembershipGate()
+        membership = MembershipService(membership_gate, asyncio.get_running_loop())
         services = build_services(
             self._config, self._member.name, gate, self._clock, self._version, _fail_stop
         )
         network = self._network(me, identity)
-        server = await self._serve(services)
+        server = await self._serve(services, membership)
         gauges = Gauges(
             self._metrics,
             gate,
@@ -141,10 +144,18 @@ class NodeProcess:
             identity = await self._formed(identity, disk, network)
             if self._stop.is_set():
                 return
-            driver = self._drive(identity, disk, journal, services, network, gauges)
+            driver, changes = self._drive(identity, disk, journal, services, network, gauges)
             gate.open(driver)
+            membership_gate.open(changes)
             gauges.start()
-            await self._until_stopped(services, driver, server)
+            background = asyncio.gather(
+                services.keeper.run(self._stop),
+                services.upgrading.run(self._stop),
+                changes.run(self._stop),
+            )
+            await self._stop.wait()
+            membership.stop()
+            await self._leave(services, driver, server, background)
             await driver.finish(self._config.node.stop_deadline_s)
         finally:
             gauges.stop()
@@ -206,7 +217,7 @@ class NodeProcess:
         services: Services,
         network: PeerNetwork,
         gauges: Gauges,
-    ) -> Driver:
+    ) -> tuple[Driver, ClusterChanges]:
         assert identity.cluster_id is not None
         store = SnapshotStore(disk)
         if seed_snapshot(disk, store, identity):
@@ -236,14 +247,21 @@ class NodeProcess:
         drivers.append(driver)
         gauges.watch_journal(journal)
         network.follow_roster(lambda: engine.roster.members, engine.roster.is_removed)
+        changes = ClusterChanges(
+            engine,
+            driver,
+            network.newcomers,
+            random.Random(secrets.randbits(64)),  # noqa: S311  numbers, not secrets
+            on_drain=services.cluster.drain,
+        )
         network.attach(driver)
         driver.start()
         # What is alive now stays alive: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        return driver
+        return driver, changes
 
-    async def _serve(self, services: Services) -> ApiServer:
+    async def _serve(self, services: Services, membership: MembershipService) -> ApiServer:
         api = build_app(
             ApiDependencies(
                 node=self._member.name,
@@ -253,6 +271,7 @@ class NodeProcess:
                 registry=self._metrics.registry,
                 dashboard=dashboard_page(),
                 snapshots=services.snapshots,
+                membership=membership,
                 limits=_http_limits(self._config),
             )
         )
@@ -263,12 +282,14 @@ class NodeProcess:
 
     # -- the end
 
-    async def _until_stopped(self, services: Services, driver: Driver, server: ApiServer) -> None:
-        """Serve until told to stop, then leave so that no client notices."""
-        keeping = asyncio.gather(
-            services.keeper.run(self._stop), services.upgrading.run(self._stop)
-        )
-        await self._stop.wait()
+    async def _leave(
+        self,
+        services: Services,
+        driver: Driver,
+        server: ApiServer,
+        background: asyncio.Future[tuple[None, None, None]],
+    ) -> None:
+        """Stop so that no client notices."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._config.node.stop_deadline_s
         log.info("stopping: /_ready says no from now on")
@@ -280,8 +301,8 @@ class NodeProcess:
         await services.proposals.drain(max(0.0, deadline_s - loop.time()))
         # Consensus runs on meanwhile: reads that are under way need it for their answer.
         await server.close(max(LAST_ANSWERS_S, deadline_s - loop.time()))
-        await asyncio.wait((keeping,), timeout=max(0.1, deadline_s - loop.time()))
-        keeping.cancel()
+        await asyncio.wait((background,), timeout=max(0.1, deadline_s - loop.time()))
+        background.cancel()
 
 
 async def _elapsed(seconds: float) -> None:

@@ -76,7 +76,8 @@ class ClusterService:
         self._name = name
         self._snapshots = snapshots
         self._started_s = clock.monotonic()
-        self._draining = False
+        self._stopping = False
+        self._drained = False
 
     def view(self) -> ClusterStatus:
         """Return the present state of the cluster, as far as this node knows."""
@@ -93,7 +94,7 @@ class ClusterService:
             level=self._replica.supported,
             cluster_version=table.cluster_version,
             uptime_s=self._clock.monotonic() - self._started_s,
-            is_draining=self._draining,
+            is_draining=self._stopping or self._drained,
             snapshots=self._snapshots(),
         )
 
@@ -107,11 +108,19 @@ class ClusterService:
 
     def start_draining(self) -> None:
         """Be not ready from now on, so that load balancers send no more; requests are served."""
-        self._draining = True
+        self._stopping = True
+
+    def drain(self, draining: bool) -> None:  # noqa: FBT001  a callback's one argument
+        """An operator wants this node to get no requests, or to get them again."""
+        self._drained = draining
 
     def _not_draining(self) -> Check:
-        detail = "this node is stopping" if self._draining else "this node takes requests"
-        return Check("not_draining", not self._draining, detail)
+        detail = "this node takes requests"
+        if self._drained:
+            detail = "an operator drained this node"
+        if self._stopping:
+            detail = "this node is stopping"
+        return Check("not_draining", not (self._stopping or self._drained), detail)
 
 
 def _leader_known(view: ConsensusView) -> Check:

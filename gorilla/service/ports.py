@@ -130,6 +130,8 @@ class MemberProgress(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     level: int | None = None
     """The highest feature level that it said to support; None when it was never linked."""
+    draining: bool = False
+    """Whether it says that an operator drained it."""
 
 
 class ConsensusView(msgspec.Struct, frozen=True, kw_only=True):

@@ -180,6 +180,9 @@ class MemberBody(WireBody, frozen=True, kw_only=True):
     feature_level: Annotated[
         int | None, Meta(description="The highest level its release supports; null: not known.")
     ] = None
+    draining: Annotated[
+        bool, Meta(description="Whether it wants no requests: it is drained, or stopping.")
+    ] = False
 
 
 class LeaderBody(WireBody, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ class Nodes:
         self.peer = dict(zip(self.names, ports[count:], strict=True))
         self.builds: dict[str, Path] = {}
         """Where a node's ``gorilla`` is, when it isn't this one."""
+        self.own: dict[str, dict[str, str]] = {}
+        """Settings of one node that the others don't have."""
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         members = ",".join(
             f"{n}=127.0.0.1:{self.http[n]}/127.0.0.1:{self.peer[n]}" for n in self.names
@@ -53,7 +55,7 @@ class Nodes:
                 self.processes[name] = subprocess.Popen(
                     [sys.executable, "-m", "gorilla.daemon", "run", "--node", name],
                     cwd=self.builds.get(name, ROOT),
-                    env=self.environment,
+                    env=self.environment | self.own.get(name, {}),
                     stdout=log,
                     stderr=log,
                     stdin=subprocess.DEVNULL,

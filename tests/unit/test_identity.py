@@ -98,7 +98,7 @@ def test_a_damaged_identity_is_refused_with_the_remedy(position):
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"[]", b"{}", b'{"format":1}', b"null"])
 def test_a_file_that_is_no_identity_is_refused_with_the_remedy(data):
-    with pytest.raises(IdentityError, match="a restore makes all of them anew"):
+    with pytest.raises(IdentityError, match="add it in the place of the lost member"):
         load_or_create(MemoryDisk({IDENTITY_FILE: data}), "n1")
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from gorilla.consensus.membership_plan import BEHIND_MAX, ClusterSight, Standing, plan
+from gorilla.consensus.membership.plan import BEHIND_MAX, ClusterSight, Standing, plan
 from gorilla.service.errors import ChangeRefusedError, MemberNotFoundError
 from gorilla.service.ports import (
     AddMember,
@@ -19,8 +19,10 @@ def member(name):
     return Member(id=f"id-{name}", name=name, peer=f"{name}:1", http=f"{name}:2")
 
 
-def sight(names="abc", *, down="", behind=None, **more):
-    members = tuple(Standing(member(n), n not in down, (behind or {}).get(n, 0)) for n in names)
+def sight(names="abc", *, down="", behind=None, drained="", **more):
+    members = tuple(
+        Standing(member(n), n not in down, (behind or {}).get(n, 0), n in drained) for n in names
+    )
     return ClusterSight(f"id-{names[0]}", members, **more)
 
 
@@ -54,7 +56,13 @@ def steps(plan_):
         ("last_member", sight("a", newcomer="id-d"), add(replaces="a")),
         ("unreachable", sight(down="b"), TransferLeadership(to="b")),
         ("unreachable", sight(down="bc"), TransferLeadership()),
-        ("unsupported", sight(), DrainMember(member="b", draining=True)),
+        ("unreachable", sight(down="b"), DrainMember(member="b", draining=True)),
+        ("last_serving", sight(down="bc"), DrainMember(member="a", draining=True)),
+        (
+            "last_serving",
+            sight("abc", down="c", drained="b"),
+            DrainMember(member="a", draining=True),
+        ),
     ],
 )
 def test_a_change_that_must_not_be_made_is_refused_forced_or_not(reason, seen, change):

@@ -8,7 +8,6 @@ new could come from just that node. Only an id that was removed for good is kept
 from collections.abc import Callable, Sequence
 
 from gorilla.consensus.peers.handshake import PeerInfo, Reason, Refusal
-from gorilla.consensus.remedies import MAKE_ANEW
 from gorilla.service.ports import Member
 
 
@@ -52,11 +51,9 @@ def _contradiction(me: Member, members: Sequence[Member], peer: PeerInfo) -> Ref
     """Return what can't be, going by the roster, even if that is old; None when all is well."""
     if any(member.id == peer.id and member.name != peer.name for member in members):
         return _not_a_member(me, peer)
-    if peer.cluster_id is not None:
-        return None
-    # It belongs to no cluster: a member to be, one that waits to be added, or a wiped one.
-    known = _named(members, peer.name)
-    return None if known is None or known.id == peer.id else _wrong_identity(peer, known)
+    # One without a cluster is a member to be, or waits to be added; also in the place of a member
+    # of its name whose data directory was lost.
+    return None
 
 
 def _named(members: Sequence[Member], name: str) -> Member | None:
@@ -87,15 +84,6 @@ def _removed(peer: PeerInfo) -> Refusal:
         f"{peer.name} was removed from the cluster, and its data directory is no member's any "
         f"more. To have it back, set that directory aside, start {peer.name} with an empty one, "
         f"and add it",
-    )
-
-
-def _wrong_identity(peer: PeerInfo, known: Member) -> Refusal:
-    return Refusal(
-        Reason.WRONG_IDENTITY,
-        f"this data directory is not the one that is a member: the cluster knows {peer.name} by "
-        f"id {known.id}, it came with {peer.id}. Bring back the old directory; where "
-        f"it is lost, {MAKE_ANEW}",
     )
 
 

@@ -55,7 +55,6 @@ class Reason(StrEnum):
     AUTHENTICATION_FAILED = "authentication_failed"
     PROTOCOL = "protocol"
     NOT_A_MEMBER = "not_a_member"
-    WRONG_IDENTITY = "wrong_identity"
     OTHER_CLUSTER = "other_cluster"
     SAME_NAME = "same_name"
     WRONG_PEER = "wrong_peer"

@@ -81,9 +81,6 @@ class LinkRegistry:
             )
         refusal = decide(self.me, self.cluster_id, self.members(), info, self.removed)
         if refusal is not None:
-            # Before consensus runs, the roster is the first one: the name may be free today.
-            if refusal.reason == Reason.WRONG_IDENTITY and self.handler is None:
-                return Refusal(Reason.STARTING, f"{self.me.name} is starting")
             return refusal
         for_formation = said_unformed or info.cluster_id is None
         if (self.formation if for_formation else self.handler) is None:
@@ -105,8 +102,8 @@ class LinkRegistry:
         return any(link.info and link.info.name == name for link in self.current.values())
 
     def member_named(self, name: str) -> Member | None:
-        """Return the member, or the learner, of this name."""
-        known = (*self.members(), *self.learners)
+        """Return the learner or the member of this name; a learner may replace its namesake."""
+        known = (*self.learners, *self.members())
         return next((member for member in known if member.name == name), None)
 
     def cut_removed(self) -> None:

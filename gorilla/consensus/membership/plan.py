@@ -28,6 +28,8 @@ class Standing(msgspec.Struct, frozen=True):
     reachable: bool = True
     behind: int = 0
     """How many entries of the leader's log it lacks."""
+    draining: bool = False
+    """Whether an operator wants it to take no requests and not to lead."""
 
 
 class ClusterSight(msgspec.Struct, frozen=True):
@@ -85,7 +87,19 @@ class HandOver(msgspec.Struct, frozen=True):
         return f"hand leadership over to {self.to.name}"
 
 
-Step = Learn | Propose | HandOver
+class SetDraining(msgspec.Struct, frozen=True):
+    """Tell a member to take requests no more, or again."""
+
+    member: Member
+    draining: bool
+
+    @override
+    def __str__(self) -> str:
+        """Say it to people."""
+        return f"{self.member.name} takes {'no requests' if self.draining else 'requests again'}"
+
+
+Step = Learn | Propose | HandOver | SetDraining
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -132,15 +146,53 @@ def plan(sight: ClusterSight, change: Change, *, force: bool) -> Plan:
             return _move(sight, change)
         case TransferLeadership(to=to):
             return _transfer(sight, to, force=force)
-        case DrainMember():
-            return _drain()
+        case DrainMember(member=key, draining=draining):
+            return _drain(sight, find(sight, key), draining=draining)
 
 
-def _drain() -> NoReturn:
-    _refuse(
-        "unsupported",
-        "a member is drained by stopping it: it answers what it took and hands its office over",
-    )
+def is_in_force(sight: ClusterSight, change: Change) -> bool:
+    """Return whether a change that was asked for before needs no step any more.
+
+    For those that can't be planned again once they are made.
+    """
+    match change:
+        case AddMember(name=name, peer=peer, http=http):
+            wanted = (name, peer, http)
+            members = (one.member for one in sight.members)
+            return any((one.name, one.peer, one.http) == wanted for one in members)
+        case RemoveMember(member=key):
+            return not _is_member(sight, key)
+        case _:
+            return False
+
+
+def as_resumed(sight: ClusterSight, change: Change) -> Change:
+    """Return what is left of a change whose first steps may have been made already."""
+    match change:
+        case AddMember(replaces=str() as leaving) if not _is_member(sight, leaving):
+            return msgspec.structs.replace(change, replaces=None)
+        case _:
+            return change
+
+
+def _is_member(sight: ClusterSight, key: str) -> bool:
+    return any(key in (one.member.id, one.member.name) for one in sight.members)
+
+
+def _drain(sight: ClusterSight, standing: Standing, *, draining: bool) -> Plan:
+    members = tuple(one.member for one in sight.members)
+    name = standing.member.name
+    if standing.draining == draining:
+        return Plan((), members)
+    if not standing.reachable:
+        _refuse("unreachable", f"{name} is not reachable from the leader: it takes no requests now")
+    if not draining:
+        return Plan((SetDraining(standing.member, draining=False),), members)
+    others = (one for one in sight.members if one is not standing)
+    if not any(one.reachable and not one.draining for one in others):
+        _refuse("last_serving", f"no member but {name} takes requests: let another one do so first")
+    handing_over = _hand_over_of(sight, standing, force=False)
+    return Plan((SetDraining(standing.member, draining=True), *handing_over), members)
 
 
 def find(sight: ClusterSight, key: str) -> Standing:
@@ -229,7 +281,7 @@ def _successor(sight: ClusterSight, target: Standing | None, *, force: bool) -> 
         reachable = [one for one in others if one.reachable]
         if not reachable:
             _refuse("unreachable", "no other member is reachable: nobody could lead; start one")
-        target = min(reachable, key=lambda one: (one.behind, one.member.name))
+        target = min(reachable, key=lambda one: (one.draining, one.behind, one.member.name))
     name = target.member.name
     if not target.reachable:
         _refuse("unreachable", f"{name} is not reachable from the leader: it can't lead; start it")
