@@ -91,6 +91,10 @@ sim-mutants: deps ## Plant bugs, one after the other, and see the simulation fin
 bench: deps ## Acquires a second and latency of three durable nodes on this machine
 	@$(BIN)/python -m benchmarks
 
+.PHONY: bench-failover
+bench-failover: deps ## How long nothing is served when the leader fails: ROUNDS=20 FAULT=kill|pause
+	@$(BIN)/python -m benchmarks.failover --rounds $(or $(ROUNDS),20) --fault $(or $(FAULT),kill)
+
 ##@ To change it
 
 .PHONY: format

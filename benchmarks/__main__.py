@@ -26,19 +26,16 @@ fdatasync (far below 0.1 ms), say little. Compare runs of one machine only.
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.load import MODES, WARM_UP_S, Figures
 from benchmarks.machine import cpu_s, description, fdatasync_ms
+from benchmarks.started import say, started_nodes, undisturbed, working_directory
 from tests.support.local_cluster import ROOT
 from tests.support.nodes import Nodes
 
@@ -78,18 +75,6 @@ def counts(text: str) -> list[int]:
     return found
 
 
-@contextlib.contextmanager
-def working_directory() -> Iterator[Path]:
-    """A directory on the disk where ``make run`` keeps its data, gone afterwards."""
-    parent = ROOT / ".gorilla"
-    parent.mkdir(exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made)
-
-
 def measure(connections: list[int], seconds: float, directory: Path) -> None:
     print(f"{description()}; fdatasync {fdatasync_ms(directory):.2f} ms (median)\n", flush=True)
     ceilings = measure_ceiling(connections, seconds)
@@ -110,19 +95,6 @@ def measure_ceiling(connections: list[int], seconds: float) -> dict[tuple[str, i
                 say(f"ceiling: {mode}, {count} connections, {seconds:g} s")
                 found[mode, count] = load(mode, count, seconds, [address])
     return found
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let Ctrl-C wait: a process that is being started must be known before it can be ended.
-
-    Processes started meanwhile never see it; they are ended by us.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextlib.contextmanager
@@ -150,19 +122,6 @@ def ceiling() -> Iterator[str]:
     with child("benchmarks.ceiling") as process:
         assert process.stdout is not None
         yield f"127.0.0.1:{int(process.stdout.readline())}"
-
-
-@contextlib.contextmanager
-def started_nodes(directory: Path) -> Iterator[Nodes]:
-    nodes = Nodes(directory)
-    try:
-        say("three nodes start")
-        with undisturbed():
-            nodes.start()
-        asyncio.run(nodes.until_ready())
-        yield nodes
-    finally:
-        nodes.close()
 
 
 def load(mode: str, connections: int, seconds: float, addresses: list[str]) -> Figures:
@@ -212,10 +171,6 @@ def table(rows: list[tuple[str, ...]]) -> str:
         )
         for one in rows
     )
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """``python -m benchmarks`` measures and prints; how much it measures says nothing here."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,28 @@ def test_a_short_run_prints_a_row_for_each_kind_of_load_and_leaves_nothing():
     ]
     assert all(float(cell[2].replace(",", "")) > 0 for cell in cells)
     assert sum(value.endswith("*") for value in cells[0]) == 1
+    assert leftovers() == before
+
+
+@pytest.mark.parametrize("fault", ["kill", "pause"])
+def test_the_gap_after_a_failure_of_the_leader_is_measured_and_short(fault):
+    before = leftovers()
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.failover", "--rounds", "1", "--fault", fault],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S_MAX,
+        check=True,
+    )
+
+    told = ran.stdout.splitlines()[-1]
+    found = re.fullmatch(
+        rf"{fault} of the leader, 1 rounds: gap p50 (\S+) s  p99 (\S+) s  max (\S+) s", told
+    )
+    assert found, ran.stdout
+    assert 0 < float(found[3]) < 3.0
     assert leftovers() == before
 
 
