@@ -2,13 +2,20 @@
 
 from tests.support.chaos import (
     faults_of_machines as machines,
+    faults_of_members as members,
     faults_of_network as network,
     faults_of_processes as processes,
     sums,
 )
 from tests.support.chaos.nemesis import Nemesis
 
-ALL: tuple[type[Nemesis], ...] = (*processes.ALL, *network.ALL, *machines.ALL, *sums.ALL)
+ALL: tuple[type[Nemesis], ...] = (
+    *processes.ALL,
+    *network.ALL,
+    *machines.ALL,
+    *sums.ALL,
+    *members.ALL,
+)
 
 
 def chosen(names: str, nodes: int) -> list[type[Nemesis]]:

@@ -14,7 +14,7 @@ from gorilla.storage import migrating
 from gorilla.storage.embedded import EmbeddedPostgres
 from tests.support.chaos.machine import Machine
 from tests.support.chaos.native import Shim, compiled
-from tests.support.chaos.network import Network
+from tests.support.chaos.network import CLIENTS, Network
 from tests.support.local_cluster import ROOT
 from tests.support.nodes import Balancer, Nodes
 from tests.support.postgres import FAST
@@ -37,24 +37,27 @@ class NoLeaderError(AssertionError):
 
 
 class ChaosNodes(Nodes):
-    """Nodes of which each has its own network namespace, disk and wall clock."""
+    """Nodes of which each has its own network namespace, disk and wall clock; and a spare one."""
 
     def __init__(self, directory: Path, network: Network) -> None:
         """Prepare them; the disks are mounted here, the caller has a mount namespace of its own."""
-        names = [name for name in network.places if name != "clients"]
+        *names, self.spare = [name for name in network.places if name != CLIENTS]
         super().__init__(directory, len(names), **SETTINGS)
         self.network = network
-        members = ",".join(
-            f"{name}={network.address(name)}:{HTTP}/{network.address(name)}:{PEER}"
-            for name in names
-        )
+        places = {
+            name: f"{name}={network.address(name)}:{HTTP}/{network.address(name)}:{PEER}"
+            for name in network.places
+        }
+        members = ",".join(places[name] for name in names)
+        self.spare_members = f"{members},{places[self.spare]}"
+        """What the node that comes and goes is configured with; the others do not know of it."""
         self.environment |= {
             "GORILLA_MEMBERS": members,
             "GORILLA_CLUSTER_SECRET": secrets.token_hex(16),
             "LD_PRELOAD": str(compiled("shim", directory)),
         }
-        self.shims = {name: Shim(directory / f"{name}.shim") for name in names}
-        for name in names:
+        self.shims = {n: Shim(directory / f"{n}.shim") for n in [*names, self.spare]}
+        for name in self.shims:
             self.data(name).mkdir(parents=True)
             disk = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(self.data(name))]
             subprocess.run(disk, check=True)
@@ -66,15 +69,24 @@ class ChaosNodes(Nodes):
                 continue
             space = f"--net={self.network.spaces[name]}"
             node = [sys.executable, "-m", "gorilla.daemon", "run", "--node", name]
+            environment = {**self.environment, "CHAOS_SHIM": str(self.shims[name].path)}
+            if name == self.spare:
+                environment["GORILLA_MEMBERS"] = self.spare_members
             with (self.directory / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     ["nsenter", space, "--", *node],
                     cwd=ROOT,
-                    env={**self.environment, "CHAOS_SHIM": str(self.shims[name].path)},
+                    env=environment,
                     stdout=log,
                     stderr=log,
                     stdin=subprocess.DEVNULL,
                 )
+
+    @override
+    def close(self) -> None:
+        super().close()
+        if self.is_running(self.spare):
+            self.kill(self.spare)
 
     @override
     def url(self, name: str) -> str:
@@ -111,7 +123,7 @@ class Environment:
     def __init__(self, directory: Path, count: int, *, with_database: bool) -> None:
         """Build it in ``directory``; from here on this process is where the clients are."""
         self.directory = directory
-        self.network = Network(directory, [f"n{number + 1}" for number in range(count)])
+        self.network = Network(directory, [f"n{number + 1}" for number in range(count + 1)])
         self.network.enter_clients()
         self.machine = Machine(directory)
         self.nodes = ChaosNodes(directory, self.network)

@@ -41,7 +41,7 @@ class ClockJump(Nemesis):
             for shim in self.shims:
                 shim.move(self.rng.choice(JUMPS_S))
                 self.faults += 1
-            await asyncio.sleep(self.strobe_s or self.hold_s / 2)
+            await asyncio.sleep(self.strobe_s or self.hold_s / 4)
             self._look()
 
     def _look(self) -> None:

@@ -104,6 +104,8 @@ class Round:
             verdict.proof = await nemesis.proof()
         except NoLeaderError as error:
             verdict.violations.append(f"bound: {error}, before or under the fault")
+        except AssertionError as error:
+            verdict.violations.append(f"not to be done: {error}")
         finally:
             nemesis.healed_at = time.monotonic()
             if nemesis.acted_at:
