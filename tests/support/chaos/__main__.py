@@ -68,6 +68,7 @@ async def _run(arguments: argparse.Namespace, directory: Path) -> int:
     rng = random.Random(arguments.seed)
     with_database = any(kind.needs_database for kind in kinds)
     environment = Environment(directory, arguments.nodes, with_database=with_database)
+    kinds = [kind for kind in kinds if environment.has_database or not kind.needs_database]
     try:
         await environment.start()
         deadline = time.monotonic() + 60 * arguments.minutes

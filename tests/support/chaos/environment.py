@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from gorilla.storage import migrating
 from gorilla.storage.embedded import EmbeddedPostgres
+from gorilla.storage.server_account import EmbeddedPostgresError
 from tests.support.chaos.machine import Machine
 from tests.support.chaos.native import Shim, compiled
 from tests.support.chaos.network import CLIENTS, Network
@@ -130,13 +131,21 @@ class Environment:
         self.balancer = ChaosBalancer(self.nodes)
         # Its server is reached by a socket file, which no network namespace hides.
         self.database = EmbeddedPostgres(directory / "postgres", settings=FAST)
-        if with_database:
-            directory.chmod(0o755)  # its account must get there
+        self.has_database = with_database and self._start_database()
+
+    def _start_database(self) -> bool:
+        """Start it, and tell the nodes; False where this machine or its user can't have one."""
+        self.directory.chmod(0o755)  # its account must get there
+        try:
             migrating.upgrade(self.database.start())
-            self.nodes.environment |= {
-                "GORILLA_DATABASE_URL": self.database.url(),
-                "GORILLA_SNAPSHOTS_INTERVAL_S": SNAPSHOT_S,
-            }
+        except EmbeddedPostgresError as error:
+            print(f"chaos: no PostgreSQL: {error}", file=sys.stderr)
+            return False
+        self.nodes.environment |= {
+            "GORILLA_DATABASE_URL": self.database.url(),
+            "GORILLA_SNAPSHOTS_INTERVAL_S": SNAPSHOT_S,
+        }
+        return True
 
     async def start(self) -> None:
         self.nodes.start()
