@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gorilla.service.errors import ChangeRefusal
 from gorilla.wire.problems import PROBLEMS, ProblemCode
 
 ROOT = Path(__file__).parents[1]
@@ -187,3 +188,10 @@ def test_every_decision_record_says_its_four_parts():
     for path in records:
         headings = re.findall(r"(?m)^## (.+)$", text_of(path))
         assert headings == ["Context", "Decision", "Consequences", "What would change our mind"]
+
+
+def test_the_page_on_members_has_every_reason_to_refuse_a_change():
+    page = (ROOT / "docs" / "operations" / "membership.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE) == [
+        one.value for one in ChangeRefusal
+    ]

@@ -224,5 +224,5 @@ _EXAMPLE_MEMBERS: Final[dict[ProblemCode, dict[str, object]]] = {
         "retryAfter": 12.5,
     },
     ProblemCode.TIMEOUT_TOO_SHORT: {"remaining": 21.25},
-    ProblemCode.CHANGE_REFUSED: {"reason": "would_lose_quorum"},
+    ProblemCode.CHANGE_REFUSED: {"reason": "no_quorum"},
 }

@@ -4,6 +4,8 @@
 is :class:`OutcomeUnknownError` (the distinction is Maelstrom's).
 """
 
+from enum import StrEnum
+
 
 class GorillaError(Exception):
     """Base of all errors that a caller may be told about."""
@@ -32,6 +34,24 @@ class DrainingError(NotServedError):
 
 class OverloadedError(NotServedError):
     """A queue is at its bound."""
+
+
+class ChangeRefusal(StrEnum):
+    """Why a change of the cluster is refused; what operators read of them is in the docs."""
+
+    UNDER_WAY = "under_way"
+    NOT_NOW = "not_now"
+    EXISTS = "exists"
+    REMOVED = "removed"
+    NEWCOMER_NOT_UP = "newcomer_not_up"
+    NEWCOMER_DECLINED = "newcomer_declined"
+    NOT_CAUGHT_UP = "not_caught_up"
+    NO_QUORUM = "no_quorum"
+    UNREACHABLE = "unreachable"
+    NOT_TAKEN_OVER = "not_taken_over"
+    LAST_MEMBER = "last_member"
+    LAST_SERVING = "last_serving"
+    UNSUPPORTED = "unsupported"
 
 
 class ChangeRefusedError(GorillaError):

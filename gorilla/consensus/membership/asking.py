@@ -31,6 +31,7 @@ from gorilla.consensus.membership.messages import (
 from gorilla.consensus.peers.joining import PeerAccess
 from gorilla.consensus.ports import Message
 from gorilla.service.errors import (
+    ChangeRefusal as Why,
     ChangeRefusedError,
     MemberNotFoundError,
     NoLeaderError,
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.1
 """How long to wait before the leader is asked again."""
+
+ANSWER_S: Final = 0.5
+"""How long after the deadline the leader's last word is waited for."""
 
 SERVED_MAX: Final = 16
 """Changes that other nodes ask this one for at once; more are refused."""
@@ -111,7 +115,7 @@ class ClusterChanges:
         while (leader := await self._leader(deadline_s)) is not None:
             left_s = deadline_s - self._loop.time()
             asked = msgspec.structs.replace(asked, left_s=left_s, led_by=asked.led_by or leader)
-            answer = await self._ask(leader, asked, deadline_s)
+            answer = await self._ask(leader, asked, deadline_s + ANSWER_S)
             report = _concluded(answer, steps)
             if report is not None:
                 return report
@@ -169,10 +173,10 @@ class ClusterChanges:
         try:
             asked = decode_asked(message["asked"])
         except msgspec.MsgspecError as error:
-            self._answer(peer, number, Refused("unsupported", f"the leader can't do it: {error}"))
+            self._answer(peer, number, Refused(Why.UNSUPPORTED, f"the leader can't do it: {error}"))
             return
         if len(self._serving) >= SERVED_MAX:
-            self._answer(peer, number, Refused("under_way", "too many changes are asked for"))
+            self._answer(peer, number, Refused(Why.UNDER_WAY, "too many changes are asked for"))
             return
         task = self._loop.create_task(self._serve(peer, number, asked))
         self._serving.add(task)

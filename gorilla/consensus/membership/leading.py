@@ -35,7 +35,7 @@ from gorilla.consensus.membership.plan import (
 )
 from gorilla.consensus.peers.joining import InviteError, PeerAccess
 from gorilla.consensus.roster import RosterRefusedError
-from gorilla.service.errors import ChangeRefusedError, MemberNotFoundError
+from gorilla.service.errors import ChangeRefusal as Why, ChangeRefusedError, MemberNotFoundError
 from gorilla.service.ports import AddMember, Change, Member
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,8 @@ class LeaderChanges:
             if asked.resumed and change == asked.change:
                 return await asyncio.shield(task)
             return Refused(
-                "under_way", "another change of the cluster is under way: ask again when it is done"
+                Why.UNDER_WAY,
+                "another change of the cluster is under way: ask again when it is done",
             )
         task = self._loop.create_task(self._make(asked))
         self._current = (asked.change, task)
@@ -108,7 +109,7 @@ class LeaderChanges:
         except ChangeRefusedError as error:
             return Refused(error.reason, str(error))
         except RosterRefusedError as error:
-            return Refused("not_now", str(error))
+            return Refused(Why.NOT_NOW, str(error))
         except MemberNotFoundError as error:
             return NotFound(str(error))
 
@@ -178,7 +179,7 @@ class LeaderChanges:
             try:
                 went = await self._take(step, deadline_s)
             except (ChangeRefusedError, RosterRefusedError) as error:
-                reason = getattr(error, "reason", "not_now")
+                reason = getattr(error, "reason", Why.NOT_NOW)
                 raise ChangeRefusedError(
                     reason, _with_done(error, plan_.steps[: number - 1])
                 ) from error
@@ -217,13 +218,13 @@ class LeaderChanges:
         try:
             await self._access.invite(member, roster.members, deadline_s)
         except InviteError as error:
-            raise ChangeRefusedError("newcomer_declined", str(error)) from error
+            raise ChangeRefusedError(Why.NEWCOMER_DECLINED, str(error)) from error
         has_learned = await self._until_or_lost(
             lambda: roster.has_nearly_all(member.id, BEHIND_MAX), deadline_s
         )
         if roster.leads and not has_learned:
             raise ChangeRefusedError(
-                "not_caught_up",
+                Why.NOT_CAUGHT_UP,
                 f"{member.name} did not get the data in time: ask again with a longer timeout;"
                 " it goes on from where it is",
             )
@@ -247,7 +248,7 @@ class LeaderChanges:
             roster.keep()
         if not gone:
             raise ChangeRefusedError(
-                "not_taken_over",
+                Why.NOT_TAKEN_OVER,
                 f"{to.name} did not take over in time: see in its log why, or name another member",
             )
         await self._driver.until(lambda: self._driver.view().leader is not None, limit_s)

@@ -5,7 +5,7 @@ from typing import Final, NoReturn
 import msgspec
 from typing_extensions import override
 
-from gorilla.service.errors import ChangeRefusedError, MemberNotFoundError
+from gorilla.service.errors import ChangeRefusal as Why, ChangeRefusedError, MemberNotFoundError
 from gorilla.service.ports import (
     AddMember,
     Change,
@@ -135,7 +135,7 @@ def plan(sight: ClusterSight, change: Change, *, force: bool) -> Plan:
     """
     if sight.under_way:
         _refuse(
-            "under_way", "another change of the cluster is under way: ask again when it is done"
+            Why.UNDER_WAY, "another change of the cluster is under way: ask again when it is done"
         )
     match change:
         case AddMember():
@@ -185,12 +185,16 @@ def _drain(sight: ClusterSight, standing: Standing, *, draining: bool) -> Plan:
     if standing.draining == draining:
         return Plan((), members)
     if not standing.reachable:
-        _refuse("unreachable", f"{name} is not reachable from the leader: it takes no requests now")
+        _refuse(
+            Why.UNREACHABLE, f"{name} is not reachable from the leader: it takes no requests now"
+        )
     if not draining:
         return Plan((SetDraining(standing.member, draining=False),), members)
     others = (one for one in sight.members if one is not standing)
     if not any(one.reachable and not one.draining for one in others):
-        _refuse("last_serving", f"no member but {name} takes requests: let another one do so first")
+        _refuse(
+            Why.LAST_SERVING, f"no member but {name} takes requests: let another one do so first"
+        )
     handing_over = _hand_over_of(sight, standing, force=False)
     return Plan((SetDraining(standing.member, draining=True), *handing_over), members)
 
@@ -215,22 +219,22 @@ def _add(sight: ClusterSight, change: AddMember, *, force: bool) -> Plan:
     _check_unused(staying, name=change.name, peer=change.peer, http=change.http)
     if sight.newcomer is None:
         _refuse(
-            "newcomer_not_up",
+            Why.NEWCOMER_NOT_UP,
             f"{change.name} does not wait to be added at {change.peer}: start it first, with an"
             f" empty data directory (gorillad run --node {change.name})",
         )
     if sight.newcomer in sight.removed:
         _refuse(
-            "removed",
+            Why.REMOVED,
             f"{change.name} was removed for good: start it with an empty data directory",
         )
     if any(one.member.id == sight.newcomer for one in sight.members):
-        _refuse("exists", f"{change.name} is a member already")
+        _refuse(Why.EXISTS, f"{change.name} is a member already")
     new = Member(id=sight.newcomer, name=change.name, peer=change.peer, http=change.http)
     steps: list[Step] = []
     if leaving is not None:
         if not staying:
-            _refuse("last_member", "the only member can't be replaced: add the other one first")
+            _refuse(Why.LAST_MEMBER, "the only member can't be replaced: add the other one first")
         _check_quorum(staying, force=force)
         steps += _hand_over_of(sight, leaving, force=force)
     steps.append(Learn(new))
@@ -244,7 +248,7 @@ def _add(sight: ClusterSight, change: AddMember, *, force: bool) -> Plan:
 def _remove(sight: ClusterSight, leaving: Standing, *, force: bool) -> Plan:
     staying = tuple(one for one in sight.members if one is not leaving)
     if not staying:
-        _refuse("last_member", "the last member can't be removed: stop the node instead")
+        _refuse(Why.LAST_MEMBER, "the last member can't be removed: stop the node instead")
     _check_quorum(staying, force=force)
     steps = (*_hand_over_of(sight, leaving, force=force), Propose("rem", leaving.member))
     return Plan(steps, tuple(one.member for one in staying))
@@ -280,14 +284,16 @@ def _successor(sight: ClusterSight, target: Standing | None, *, force: bool) -> 
     if target is None:
         reachable = [one for one in others if one.reachable]
         if not reachable:
-            _refuse("unreachable", "no other member is reachable: nobody could lead; start one")
+            _refuse(Why.UNREACHABLE, "no other member is reachable: nobody could lead; start one")
         target = min(reachable, key=lambda one: (one.draining, one.behind, one.member.name))
     name = target.member.name
     if not target.reachable:
-        _refuse("unreachable", f"{name} is not reachable from the leader: it can't lead; start it")
+        _refuse(
+            Why.UNREACHABLE, f"{name} is not reachable from the leader: it can't lead; start it"
+        )
     if target.behind > BEHIND_MAX and not force:
         _refuse(
-            "not_caught_up",
+            Why.NOT_CAUGHT_UP,
             f"{name} lacks {target.behind} entries of the log: wait until it has them",
         )
     return target.member
@@ -296,9 +302,9 @@ def _successor(sight: ClusterSight, target: Standing | None, *, force: bool) -> 
 def _check_unused(members: tuple[Standing, ...], *, name: str, peer: str, http: str) -> None:
     for one in (standing.member for standing in members):
         if one.name == name:
-            _refuse("exists", f"{name} is the name of a member already: choose another one")
+            _refuse(Why.EXISTS, f"{name} is the name of a member already: choose another one")
         if peer in (one.peer, one.http) or http in (one.peer, one.http):
-            _refuse("exists", f"{one.name} has one of these addresses already: choose others")
+            _refuse(Why.EXISTS, f"{one.name} has one of these addresses already: choose others")
 
 
 def _check_quorum(members: tuple[Standing, ...], *, force: bool) -> None:
@@ -306,11 +312,11 @@ def _check_quorum(members: tuple[Standing, ...], *, force: bool) -> None:
     quorum = len(members) // 2 + 1
     if reachable < quorum and not force:
         _refuse(
-            "no_quorum",
+            Why.NO_QUORUM,
             f"{reachable} of {len(members)} members would be up, and {quorum} are needed: start"
             " those that are down first, or remove them",
         )
 
 
-def _refuse(reason: str, message: str) -> NoReturn:
+def _refuse(reason: Why, message: str) -> NoReturn:
     raise ChangeRefusedError(reason, message)
