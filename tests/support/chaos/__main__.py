@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.support.chaos.catalogue import chosen
 from tests.support.chaos.environment import Environment
+from tests.support.chaos.planted import BUGS
 from tests.support.chaos.report import Report, told
 from tests.support.chaos.round import Round
 
@@ -57,6 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nemeses", default="all", help="names with commas between; all")
     parser.add_argument("--seed", default=secrets.token_hex(4), help="chooses faults and victims")
     parser.add_argument("--report", type=Path, default=Path("chaos-report"), help="a directory")
+    parser.add_argument("--plant", choices=BUGS, help="switch one safeguard of the nodes off")
     return parser.parse_args()
 
 
@@ -68,6 +70,8 @@ async def _run(arguments: argparse.Namespace, directory: Path) -> int:
     rng = random.Random(arguments.seed)
     with_database = any(kind.needs_database for kind in kinds)
     environment = Environment(directory, arguments.nodes, with_database=with_database)
+    if arguments.plant:
+        environment.nodes.program = ["tests.support.chaos.planted", arguments.plant]
     kinds = [kind for kind in kinds if environment.has_database or not kind.needs_database]
     try:
         await environment.start()

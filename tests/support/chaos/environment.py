@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -45,6 +46,7 @@ class ChaosNodes(Nodes):
         *names, self.spare = [name for name in network.places if name != CLIENTS]
         super().__init__(directory, len(names), **SETTINGS)
         self.network = network
+        self.program = ["gorilla.daemon"]
         places = {
             name: f"{name}={network.address(name)}:{HTTP}/{network.address(name)}:{PEER}"
             for name in network.places
@@ -69,7 +71,7 @@ class ChaosNodes(Nodes):
             if self.is_running(name):
                 continue
             space = f"--net={self.network.spaces[name]}"
-            node = [sys.executable, "-m", "gorilla.daemon", "run", "--node", name]
+            node = [sys.executable, "-m", *self.program, "run", "--node", name]
             environment = {**self.environment, "CHAOS_SHIM": str(self.shims[name].path)}
             if name == self.spare:
                 environment["GORILLA_MEMBERS"] = self.spare_members
@@ -92,6 +94,11 @@ class ChaosNodes(Nodes):
     @override
     def url(self, name: str) -> str:
         return f"http://{self.network.address(name)}:{HTTP}"
+
+    def empty(self, name: str) -> None:
+        """Delete everything on the disk of a node that is down."""
+        for path in self.data(name).iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def metrics(self, name: str) -> str:
         with urllib.request.urlopen(f"{self.url(name)}/metrics", timeout=2.0) as answer:

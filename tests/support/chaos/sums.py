@@ -5,6 +5,7 @@ import asyncio
 from typing_extensions import override
 
 from tests.support.chaos.faults_of_machines import ClockStrobe
+from tests.support.chaos.faults_of_members import Churn, Replacement
 from tests.support.chaos.faults_of_network import (
     IsolatedFollower,
     IsolatedLeader,
@@ -118,6 +119,17 @@ class TwoTroubled(Sum):
     first_s_max = LEADER_S_MAX
 
 
+class ChurnInWeather(Sum):
+    name = "membership churn + delay and loss"
+    kinds = (Weather, Churn)
+
+
+class ReplacementUnderJumps(Sum):
+    name = "dead member replaced + clocks strobe"
+    kinds = (ClockStrobe, Replacement)
+    gap_s_max = FOLLOWER_GAP_S_MAX
+
+
 ALL: tuple[type[Nemesis], ...] = (
     KillInWeather,
     KillUnderJumps,
@@ -126,4 +138,6 @@ ALL: tuple[type[Nemesis], ...] = (
     KillAllUnderJumps,
     TwoDown,
     TwoTroubled,
+    ChurnInWeather,
+    ReplacementUnderJumps,
 )
