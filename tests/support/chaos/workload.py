@@ -112,7 +112,7 @@ class Workload:
     async def _take(self, owner: str, resource: str, place: str, rng: random.Random) -> None:
         timeout_s = rng.choice(TIMEOUTS_S)
         got = await self._ask(Kind.ACQUIRE, owner, resource, place, timeout_s=timeout_s)
-        token = got.given_token
+        token, dead = got.given_token, None
         for kind in (Kind.STATUS, Kind.RENEW, Kind.RELEASE):
             if token is None:
                 return
@@ -120,7 +120,11 @@ class Workload:
             if rng.random() < (0.85 if kind is Kind.RELEASE else 0.3):
                 more_s = timeout_s + rng.choice(TIMEOUTS_S) if kind is Kind.RENEW else 0.0
                 told = await self._ask(kind, owner, resource, place, token=token, timeout_s=more_s)
+                is_spent = told.result in {Result.RENEWED, Result.RELEASED}
+                dead = token if is_spent else dead
                 token = told.given_token or (None if told.result is Result.UNKNOWN else token)
+            if dead is not None and rng.random() < 0.1:
+                await self._ask(Kind.STATUS, owner, resource, place, token=dead)
 
     async def _ask(
         self,
