@@ -45,6 +45,9 @@ class Refuses(enum.IntEnum):
     NOTHING = 0
     SYNCS = 1
     WRITES = 2
+    """As a read-only file system."""
+    WRITES_BROKEN = 3
+    """As a disk that is failing."""
 
 
 class Shim:

@@ -10,14 +10,14 @@ from tests.support.chaos.environment import Environment, NoLeaderError
 from tests.support.chaos.judge import fencing_range, judge
 from tests.support.chaos.machine import Business
 from tests.support.chaos.nemesis import Nemesis
-from tests.support.chaos.workload import BALANCED, Workload
+from tests.support.chaos.workload import BALANCED, CALL_S_MAX, Workload
 from tests.support.real_cluster import call
 
 SETTLED_S = 1.0
 READY_S_MAX = 60.0
 LONG_LOCKS = 6
 LONG_S = 3_600
-ASKED_S_MAX = 10.0
+ASKED_S_MAX = 20.0
 
 
 @dataclass
@@ -138,7 +138,7 @@ class Round:
         )
         self.verdict.minority = minority.statuses(self.workload)
         self.verdict.violations += minority.violations(self.workload)
-        if not self.verdict.minority and self.nemesis.hold_s > ASKED_S_MAX / 2:
+        if not self.verdict.minority and self.nemesis.hold_s > CALL_S_MAX / 2:
             self.verdict.undecided.append("nobody asked the minority")
 
     def _long_locks(self) -> list[dict[str, Any]]:
@@ -152,21 +152,21 @@ class Round:
 
     def _lost(self, locks: list[dict[str, Any]]) -> list[str]:
         nodes = self.environment.nodes
+        deadline = time.monotonic() + ASKED_S_MAX
         found = [
             f"lost: {lock['resource']}, acknowledged as {lock['id']}, says {name}: {told}"
             for lock in locks
             for name in nodes.names
-            if (told := self._shown(name, lock)) != (200, lock["id"])
+            if (told := self._shown(name, lock, deadline)) != (200, lock["id"])
         ]
         for lock in locks:
             path = f"/api/v1/locks/{lock['resource']}/{lock['token']}"
             call(self.environment.balancer.url, "DELETE", path)
         return found
 
-    def _shown(self, name: str, lock: dict[str, Any]) -> tuple[int, int | None]:
+    def _shown(self, name: str, lock: dict[str, Any], deadline: float) -> tuple[int, int | None]:
         """Ask until there is an answer that says something."""
         path = f"/api/v1/locks/{lock['resource']}/{lock['token']}"
-        deadline = time.monotonic() + ASKED_S_MAX
         while True:
             try:
                 reply = call(self.environment.nodes.url(name), "GET", path)

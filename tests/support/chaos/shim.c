@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SYNCS_FAIL = 1, WRITES_FAIL = 2 };
+enum { SYNCS_FAIL = 1, WRITES_FAIL = 2, WRITES_BREAK = 3 };
 
 struct shared {
     volatile int64_t offset_ns, seen_ns, reads, failing, failed;
@@ -89,5 +89,6 @@ int fsync(int file) {
 ssize_t write(int file, const void *bytes, size_t size) {
     static ssize_t (*real)(int, const void *, size_t);
     if (!real) real = dlsym(RTLD_NEXT, "write");
-    return is_refused(WRITES_FAIL, file, EROFS) ? -1 : real(file, bytes, size);
+    if (is_refused(WRITES_FAIL, file, EROFS) || is_refused(WRITES_BREAK, file, EIO)) return -1;
+    return real(file, bytes, size);
 }
