@@ -17,15 +17,24 @@ from gorilla.consensus.codec import LogEntry, MemberNode
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.library import FailStopError
 from gorilla.consensus.ports import Offload
+from gorilla.consensus.remedies import is_full, told
 from gorilla.consensus.roster import RosterLog, decode_roster, encode_roster
-from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore, SnapshotWriter
+from gorilla.consensus.snapshots import (
+    SnapshotFailedError,
+    SnapshotMeta,
+    SnapshotStore,
+    SnapshotWriter,
+    meaningless,
+)
+from gorilla.domain.codec import FormatError
+from gorilla.domain.versions import ClusterVersionError
 from gorilla.service.ports import FrozenState, Member, Replica
 
 log = logging.getLogger(__name__)
 
 CHUNKS_PER_STEP: Final = 2
 RETRY_AFTER_S: Final = 10.0
-"""Pause after a snapshot that could not be written (seconds)."""
+"""Pause after a snapshot for which there was no room (seconds)."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -42,6 +51,7 @@ def load_local(
     """Begin from the local snapshot, if there is one: replica, journal and roster agree after.
 
     Raises:
+        CorruptSnapshotError: The snapshot is damaged, or nothing that this program can read.
         FailStopError: The snapshot is of another cluster than ``cluster_id`` (H16).
         CorruptJournalError: The journal doesn't go with the snapshot, or wants one (H2, H22).
 
@@ -53,8 +63,13 @@ def load_local(
     meta = snapshot.meta
     if meta.cluster_id != cluster_id:
         raise FailStopError(f"the local snapshot is of cluster {meta.cluster_id}, not this one")
-    known = decode_roster(meta.members)
-    replica.load(meta.index, snapshot.chunks())
+    try:
+        known = decode_roster(meta.members)
+        replica.load(meta.index, snapshot.chunks())
+    except ClusterVersionError:
+        raise
+    except (FormatError, msgspec.MsgspecError) as error:
+        raise meaningless(snapshot.name, error) from error
     journal.align(meta.previous, meta.last)
     roster.replace(known, meta.index)
     return Position(meta.last, meta.previous, known.members)
@@ -131,22 +146,33 @@ class Compactor:
         if job.is_cancelled:
             job.writer.abort()
             return
-        try:
-            if error is not None:
-                raise error
-            job.writer.publish()
-        except OSError as failure:
-            self._fail(job, failure)
+        if isinstance(error, OSError):
+            self._fail(job, error)
             return
+        if error is not None:
+            raise error
+        try:
+            job.writer.publish()
+        except OSError as failure:  # it may have its name durably or not: nobody can tell any more
+            raise _failed(job.index, failure) from failure
         self.snapshot_index = job.index
         job.outcome = SERIALIZER_STATE.SUCCESS
 
     def _fail(self, job: _Job, error: OSError) -> None:
-        log.warning("snapshot at index %d could not be written: %s", job.index, error)
-        self.failures += 1
-        self._not_before = self._monotonic() + RETRY_AFTER_S
+        self._postpone(job.index, error)
         job.writer.abort()
         job.outcome = SERIALIZER_STATE.FAILED
+
+    def _postpone(self, index: int, error: OSError) -> None:
+        """Try again later where only room is lacking; nothing else that a disk refuses is retried.
+
+        The journal holds everything, and stops the node when there is no room for it either.
+        """
+        if not is_full(error):
+            raise _failed(index, error) from error
+        log.warning("no snapshot of entry %d now: %s", index, told(error))
+        self.failures += 1
+        self._not_before = self._monotonic() + RETRY_AFTER_S
 
     # -- what the library calls
 
@@ -180,9 +206,7 @@ class Compactor:
         try:
             writer = self._store.begin(meta)
         except OSError as error:
-            log.warning("snapshot at index %d could not be begun: %s", last[1], error)
-            self.failures += 1
-            self._not_before = self._monotonic() + RETRY_AFTER_S
+            self._postpone(last[1], error)
             return
         self._job = _Job(writer, self._freeze().chunks(), last[1])
 
@@ -199,3 +223,7 @@ class Compactor:
 
     def cancelTransmisstion(self, peer: Node) -> None:
         """Do nothing: ``shipping`` knows who is connected."""
+
+
+def _failed(index: int, error: OSError) -> SnapshotFailedError:
+    return SnapshotFailedError(f"the snapshot of entry {index} can't be written: {told(error)}")

@@ -1,8 +1,10 @@
 """The data directory on a real disk."""
 
+import contextlib
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -20,10 +22,23 @@ class DiskInUseError(Exception):
     """Another process uses the data directory: two would destroy each other's journal."""
 
 
+@contextlib.contextmanager
+def _placed(path: Path, doing: str) -> Iterator[None]:
+    """Have an error name its file and place: of a descriptor, the system does not know them."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise OSError(error.errno, f"{why} ({doing})", str(path)) from error
+        raise
+
+
 class _DirectoryFile:
     """An open file of a :class:`DirectoryDisk`."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o600)
         self._size = os.fstat(self._fd).st_size
@@ -32,15 +47,17 @@ class _DirectoryFile:
         """Append ``data``."""
         self._check_open()
         rest = memoryview(data)
-        while rest:
-            written = os.write(self._fd, rest)
-            self._size += written
-            rest = rest[written:]
+        with _placed(self._path, f"writing {len(data)} bytes at byte {self._size}"):
+            while rest:
+                written = os.write(self._fd, rest)
+                self._size += written
+                rest = rest[written:]
 
     def sync(self) -> None:
         """Make everything written so far durable."""
         self._check_open()
-        _datasync(self._fd)
+        with _placed(self._path, f"syncing all up to byte {self._size}"):
+            _datasync(self._fd)
 
     def size(self) -> int:
         """Return the bytes written so far."""
@@ -108,19 +125,10 @@ class DirectoryDisk:
 
     def read(self, name: str, offset: int = 0, size: int = -1) -> bytes:
         """Return ``size`` bytes from ``offset``, fewer at the end, all when negative."""
-        fd = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
+        path = self._path(name)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            left = max(0, os.fstat(fd).st_size - offset)
-            left = left if size < 0 else min(size, left)
-            pieces: list[bytes] = []
-            while left > 0:
-                piece = os.pread(fd, min(left, _READ_BYTES), offset)
-                if not piece:
-                    break
-                pieces.append(piece)
-                offset += len(piece)
-                left -= len(piece)
-            return b"".join(pieces)
+            return _read(fd, path, offset, size)
         finally:
             os.close(fd)
 
@@ -130,10 +138,12 @@ class DirectoryDisk:
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file, durably."""
-        fd = os.open(self._path(name), os.O_WRONLY | os.O_CLOEXEC)
+        path = self._path(name)
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.ftruncate(fd, min(size, os.fstat(fd).st_size))
-            os.fsync(fd)
+            with _placed(path, f"cutting it at byte {size}"):
+                os.ftruncate(fd, min(size, os.fstat(fd).st_size))
+                os.fsync(fd)
         finally:
             os.close(fd)
 
@@ -165,10 +175,26 @@ class DirectoryDisk:
         for name in self.names():
             fd = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
             try:
-                os.fsync(fd)
+                with _placed(self._path(name), "syncing what is there"):
+                    os.fsync(fd)
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(fd)
+
+
+def _read(fd: int, path: Path, offset: int, size: int) -> bytes:
+    left = max(0, os.fstat(fd).st_size - offset)
+    left = left if size < 0 else min(size, left)
+    pieces: list[bytes] = []
+    while left > 0:
+        with _placed(path, f"reading at byte {offset}"):
+            piece = os.pread(fd, min(left, _READ_BYTES), offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 def check_name(name: str) -> None:
@@ -195,8 +221,9 @@ def _take_lock(directory: Path) -> int:
             f"the data directory {directory} is in use by another process (pid {owner}): "
             "stop that one first, or give this node a data directory of its own"
         ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    with _placed(path, "writing to it"):
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     # The directory itself has to survive a power loss before anything in it can.
     _sync_directory(directory)
     _sync_directory(directory.absolute().parent)
@@ -206,6 +233,7 @@ def _take_lock(directory: Path) -> int:
 def _sync_directory(directory: Path) -> None:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        with _placed(directory, "syncing the directory"):
+            os.fsync(fd)
     finally:
         os.close(fd)

@@ -7,8 +7,11 @@ what a node at work leaves in passing is then no trouble.
 
 import hashlib
 import re
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+import msgspec
 
 from gorilla.consensus.identity import (
     GENESIS_FILE,
@@ -24,17 +27,15 @@ from gorilla.consensus.journal.log import Log
 from gorilla.consensus.journal.recovery import Recovered, read_back
 from gorilla.consensus.journal.segments import segment_numbers
 from gorilla.consensus.ports import Readable
-from gorilla.consensus.remedies import MAKE_ANEW, SET_ASIDE
+from gorilla.consensus.remedies import MAKE_ANEW, SET_ASIDE, remedy_for
+from gorilla.consensus.roster import decode_roster
 from gorilla.consensus.snapshot_format import CorruptSnapshotError, Reader, SnapshotMeta
+from gorilla.consensus.snapshots import chunks_in, meaningless
+from gorilla.domain.codec import FormatError
 
 _SNAPSHOT: Final = re.compile(r"snapshot-\d{16}\.snap")
 _SEGMENT: Final = re.compile(r"journal-\d{16}\.log")
 _READ_BYTES: Final = 1024 * 1024
-
-_UNREADABLE: Final = (
-    "Look at the machine's own log for errors of this disk. A disk that can't be read is replaced: "
-    f"{MAKE_ANEW}"
-)
 
 
 class Grade(StrEnum):
@@ -61,18 +62,27 @@ class Finding(NamedTuple):
 class Examination:
     """Looks through one data directory and collects findings."""
 
-    def __init__(self, disk: Readable, *, name: str | None = None, in_use: bool = False) -> None:
+    def __init__(
+        self,
+        disk: Readable,
+        *,
+        name: str | None = None,
+        in_use: bool = False,
+        decode: Callable[[Iterator[bytes]], object] | None = None,
+    ) -> None:
         """Look at ``disk``.
 
         Args:
             disk: The data directory.
             name: The node that it should belong to, by the configuration; None when unknown.
             in_use: A node runs on it right now.
+            decode: Makes a state of a snapshot's chunks; without, only checksums are looked at.
 
         """
         self._disk = disk
         self._name = name
         self._in_use = in_use
+        self._decode = decode
         self.findings: Final[list[Finding]] = []
 
     def run(self) -> list[Finding]:
@@ -100,7 +110,7 @@ class Examination:
 
     def _unreadable(self, place: str, error: OSError) -> Finding:
         text = f"can't be read: {error.strerror or error}"
-        return self._add(Grade.TROUBLE, place, text, _UNREADABLE)
+        return self._add(Grade.TROUBLE, place, text, remedy_for(error))
 
     # -- identity
 
@@ -136,7 +146,7 @@ class Examination:
                 Grade.TROUBLE,
                 IDENTITY_FILE,
                 f"is missing, although the directory holds {held[0]}: it lost its identity",
-                f"Bring the whole directory back as it was; where it is lost, {MAKE_ANEW}",
+                f"Bring back the whole directory; where it is lost, {MAKE_ANEW}",
             )
         else:
             self._add(Grade.NOTE, IDENTITY_FILE, "is missing: this directory was never used")
@@ -206,9 +216,9 @@ class Examination:
         return newest
 
     def _snapshot(self, name: str, identity: Identity | None) -> SnapshotMeta | Finding:
-        reader = Reader(name, lambda offset, size: self._disk.read(name, offset, size))
         try:
-            meta, size = reader.verify_all()
+            meta, size = self._reader(name).verify_all()
+            self._try_to_decode(name, meta)
         except CorruptSnapshotError as error:
             place = f"{name} at byte {error.offset}"
             return self._add(Grade.TROUBLE, place, error.problem, error.remedy)
@@ -222,6 +232,18 @@ class Examination:
         text = f"the state as of entry {meta.index} (term {meta.term}), {size} bytes, whole"
         self._add(Grade.OK, name, text)
         return meta
+
+    def _reader(self, name: str) -> Reader:
+        return Reader(name, lambda offset, size: self._disk.read(name, offset, size))
+
+    def _try_to_decode(self, name: str, meta: SnapshotMeta) -> None:
+        if self._decode is None:
+            return
+        try:
+            decode_roster(meta.members)
+            self._decode(chunks_in(self._reader(name)))
+        except (FormatError, msgspec.MsgspecError) as error:
+            raise meaningless(name, error) from error
 
     def _fit(self, state: Log, newest: SnapshotMeta | None) -> None:
         pair = None if newest is None else (newest.previous, newest.last)

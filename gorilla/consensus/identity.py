@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from gorilla.consensus.ports import Disk, Readable
-from gorilla.consensus.remedies import MAKE_ANEW
+from gorilla.consensus.remedies import MAKE_ANEW, START_LATER
 from gorilla.service.ports import Member
 
 IDENTITY_FILE: Final = "identity.json"
@@ -124,7 +124,7 @@ def load(disk: Readable) -> Identity:
     if file.format != FORMAT:
         raise IdentityError(
             f"{IDENTITY_FILE} has format {file.format}, this Gorilla reads format {FORMAT}",
-            "Start the version of Gorilla that wrote it, or a later one",
+            START_LATER,
         )
     if zlib.crc32(file.identity) != file.crc32:
         raise _unreadable("its checksum does not match")

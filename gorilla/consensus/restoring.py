@@ -70,6 +70,7 @@ def seed_snapshot(disk: Disk, store: SnapshotStore, identity: Identity) -> bool:
 
     Raises:
         IdentityError: The genesis that the cluster was formed with can't be read.
+        OSError: The disk fails.
 
     """
     assert identity.cluster_id is not None
@@ -80,9 +81,12 @@ def seed_snapshot(disk: Disk, store: SnapshotStore, identity: Identity) -> bool:
         for chunk in _read_chunks(disk):
             writer.write(chunk)
         writer.commit_file()
-    except (PackingError, OSError) as error:
+    except PackingError as error:
         writer.abort()
         raise IdentityError(f"{GENESIS_FILE} can't be read: {error}; restore again") from error
+    except OSError:
+        writer.abort()
+        raise
     writer.publish()
     return True
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import msgspec
 
-from gorilla.consensus.remedies import SET_ASIDE
+from gorilla.consensus.remedies import SET_ASIDE, START_LATER
 
 FORMAT_VERSION: Final = 1
 CHUNK_BYTES_MAX: Final = 1024 * 1024
@@ -229,7 +229,7 @@ class Reader:
                 0,
                 f"format version {version} is later than {FORMAT_VERSION}, the last that this "
                 "program knows",
-                "Start the version of Gorilla that wrote it, or a later one",
+                START_LATER,
             )
         self._digest.update(start)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from gorilla.consensus.ports import AppendFile, Disk
+from gorilla.consensus.remedies import START_LATER
 from gorilla.consensus.snapshot_format import (
     CHUNK_BYTES_MAX,
     KIND_CHUNK,
@@ -23,6 +24,8 @@ from gorilla.consensus.snapshot_format import (
     SnapshotError,
     SnapshotMeta,
 )
+from gorilla.domain.codec import UnknownVersionError
+from gorilla.domain.versions import ClusterVersionError
 
 __all__ = [
     "CHUNK_BYTES_MAX",
@@ -31,6 +34,7 @@ __all__ = [
     "Entry",
     "Snapshot",
     "SnapshotError",
+    "SnapshotFailedError",
     "SnapshotGoneError",
     "SnapshotMeta",
     "SnapshotReceiver",
@@ -38,6 +42,8 @@ __all__ = [
     "SnapshotTooLargeError",
     "SnapshotWriter",
     "StaleSnapshotError",
+    "chunks_in",
+    "meaningless",
 ]
 
 log = logging.getLogger(__name__)
@@ -51,6 +57,10 @@ _PART_SUFFIX: Final = ".part"
 
 class SnapshotTooLargeError(SnapshotError):
     """The snapshot would exceed the store's limit."""
+
+
+class SnapshotFailedError(SnapshotError):
+    """The disk refused, not only for lack of room: it is not asked again, the process stops."""
 
 
 class SnapshotGoneError(SnapshotError):
@@ -89,7 +99,7 @@ class Snapshot:
             CorruptSnapshotError: The file was damaged since it was verified.
             SnapshotGoneError: A newer one has replaced it.
         """
-        return _chunks(Reader(self.name, self.read))
+        return chunks_in(Reader(self.name, self.read))
 
 
 class SnapshotStore:
@@ -129,7 +139,13 @@ class SnapshotStore:
     def begin(self, meta: SnapshotMeta) -> "SnapshotWriter":
         """Start writing a snapshot; it counts from its ``publish`` on."""
         part = self._next_part()
-        return SnapshotWriter(self, part, self._disk.append(part), meta)
+        file = self._disk.append(part)
+        try:
+            return SnapshotWriter(self, part, file, meta)
+        except OSError:
+            file.close()
+            self.discard(part)
+            raise
 
     def receive(self, total_size: int) -> "SnapshotReceiver":
         """Start receiving a file of ``total_size`` bytes.
@@ -179,7 +195,7 @@ class SnapshotStore:
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the state in a file."""
-        return _chunks(Reader(name, lambda offset, size: self._disk.read(name, offset, size)))
+        return chunks_in(Reader(name, lambda offset, size: self._disk.read(name, offset, size)))
 
     def discard(self, part: str) -> None:
         """Remove an unfinished file; it may be gone already."""
@@ -332,7 +348,16 @@ class SnapshotReceiver:
         self._store.discard(self._part)
 
 
-def _chunks(reader: Reader) -> Iterator[bytes]:
+def chunks_in(reader: Reader) -> Iterator[bytes]:
+    """Yield the state in a snapshot file, piece by piece."""
     for section in reader.sections():
         if section.kind == KIND_CHUNK:
             yield reader.inflate(section)
+
+
+def meaningless(name: str, error: Exception) -> CorruptSnapshotError:
+    """Say of a snapshot that passed every checksum that nothing can be made of its state."""
+    problem = f"its checksums are right, and what it holds can't be read: {error}"
+    if isinstance(error, UnknownVersionError | ClusterVersionError):
+        return CorruptSnapshotError(name, 0, problem, START_LATER)
+    return CorruptSnapshotError(name, 0, problem)

@@ -14,8 +14,10 @@ from typing import Final
 from gorilla.consensus.disk import LOCK_NAME
 from gorilla.consensus.examining import Examination, Finding, Grade
 from gorilla.consensus.journal.records import FRAME_BYTES_MAX
+from gorilla.consensus.remedies import remedy_for
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.settings import Settings
+from gorilla.domain.table import LockTable
 
 FREE_BYTES_MIN: Final = 4 * FRAME_BYTES_MAX
 """Less free space than this is trouble: a segment and a snapshot have to find room."""
@@ -93,22 +95,27 @@ def examine(directory: Path, name: str | None = None) -> list[Finding]:
         return found + _contents(directory, name, in_use=in_use)
     except OSError as error:
         text = f"can't be read: {error.strerror or error}"
-        remedy = "Run this as the user that the node runs as; a disk that fails must be replaced"
-        return [*found, Finding(Grade.TROUBLE, error.filename or str(directory), text, remedy)]
+        place = error.filename or str(directory)
+        return [*found, Finding(Grade.TROUBLE, place, text, remedy_for(error))]
 
 
 def _contents(directory: Path, name: str | None, *, in_use: bool) -> list[Finding]:
     """Look at the files; again, when a node at work may have changed them under the look."""
     for _ in range(LOOKS - 1):
         try:
-            found = Examination(ReadOnlyDirectory(directory), name=name, in_use=in_use).run()
+            found = _look(directory, name, in_use=in_use)
             if not in_use or all(one.grade is not Grade.TROUBLE for one in found):
                 return found
         except FileNotFoundError:
             if not in_use:
                 raise
         time.sleep(LOOK_AGAIN_S)
-    return Examination(ReadOnlyDirectory(directory), name=name, in_use=in_use).run()
+    return _look(directory, name, in_use=in_use)
+
+
+def _look(directory: Path, name: str | None, *, in_use: bool) -> list[Finding]:
+    disk = ReadOnlyDirectory(directory)
+    return Examination(disk, name=name, in_use=in_use, decode=LockTable.load).run()
 
 
 def _use(directory: Path) -> tuple[bool, list[Finding]]:

@@ -8,6 +8,7 @@ import os
 import random
 import secrets
 import signal
+from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -28,10 +29,16 @@ from gorilla.consensus.library import FailStopError, LibraryMismatchError, check
 from gorilla.consensus.membership.asking import ClusterChanges
 from gorilla.consensus.peers.handshake import require_protection
 from gorilla.consensus.peers.network import PeerNetwork, PeerOptions, PortInUseError
+from gorilla.consensus.remedies import is_full, told
 from gorilla.consensus.restoring import seed_snapshot
 from gorilla.consensus.roster import RemovedError
 from gorilla.consensus.settings import EngineSettings
-from gorilla.consensus.snapshots import SnapshotError, SnapshotStore
+from gorilla.consensus.snapshots import (
+    CorruptSnapshotError,
+    SnapshotError,
+    SnapshotFailedError,
+    SnapshotStore,
+)
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.gauges import Gauges
 from gorilla.daemon.serving import Services, build_services
@@ -84,7 +91,16 @@ def run_node(config: ClusterConfig, node_name: str) -> int:
     except RemovedError as error:
         raise CommandError(str(error), Exit.REMOVED) from error
     except STARTUP_FAILURES as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(_why(error, config.data_dir(node_name))) from error
+
+
+def _why(error: Exception, directory: Path) -> str:
+    """Say why the node can't start, with the whole path of a file that is to blame."""
+    if isinstance(error, CorruptJournalError | CorruptSnapshotError):
+        return f"{directory}/{error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return told(error)
+    return str(error)
 
 
 class NodeProcess:
@@ -114,10 +130,8 @@ class NodeProcess:
         try:
             return DirectoryDisk(directory)
         except OSError as error:
-            raise CommandError(
-                f"the data directory {directory} can't be used: {error.strerror or error}. Set"
-                " node.data_dir (GORILLA_NODE_DATA_DIR) to a place that this user may write to"
-            ) from error
+            why = f"{told(error)}{_or_elsewhere(directory, error)}"
+            raise CommandError(f"the data directory can't be used: {why}") from error
 
     async def _run_on(self, disk: DirectoryDisk) -> None:
         identity = load_or_create(disk, self._member.name)
@@ -305,6 +319,22 @@ class NodeProcess:
         background.cancel()
 
 
+def _or_elsewhere(directory: Path, error: OSError) -> str:
+    """Another place is a remedy only for a node that has none yet: it would be another member."""
+    if is_full(error) or _was_used(directory):
+        return ""
+    return ", or set node.data_dir (GORILLA_NODE_DATA_DIR) to a place that it may write to"
+
+
+def _was_used(directory: Path) -> bool:
+    try:
+        return any(directory.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
 async def _elapsed(seconds: float) -> None:
     """Wait for a length of time that is itself the condition."""
     passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -341,9 +371,11 @@ def _http_limits(config: ClusterConfig) -> HttpLimits:
 def _fail_stop(error: BaseException) -> None:
     """End the process at once: going on could break a promise (docs/adr/0004)."""
     code = Exit.STOPPED_ITSELF
-    if isinstance(error, JournalFailedError):
+    if isinstance(error, JournalFailedError | SnapshotFailedError):
         # The disk, not the program: where in the program it was noticed helps nobody.
-        log.critical("this node stops itself: %s. Mend the disk and start it again", error)
+        log.critical("this node stops itself: %s", error)
+    elif isinstance(error, OSError) and error.filename is not None:
+        log.critical("this node stops itself: %s", told(error))
     elif isinstance(error, RemovedError):
         log.critical("this node stops for good: %s", error)
         code = Exit.REMOVED

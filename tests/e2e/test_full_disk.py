@@ -6,6 +6,7 @@ the kernel refuses to let the node's files grow, which comes to the same for the
 
 import asyncio
 import contextlib
+import re
 import resource
 import shutil
 import subprocess
@@ -88,7 +89,11 @@ def test_a_node_with_a_full_disk_stops_itself_and_comes_back_when_there_is_room(
         line = nodes.log(name).splitlines()[-1]
         assert "critical" in line
         assert "this node stops itself: the journal can't be written: " in line
-        assert line.endswith("Mend the disk and start it again")
+        journal = max(nodes.data(name).glob("journal-*.log"))
+        assert f"{journal}: " in line
+        assert re.search(r"\(writing \d+ bytes at byte \d+\)\. ", line)
+        remedy = "Make room on its file system" if is_mounted else "Raise the limit of file sizes"
+        assert remedy in line
         for other in others:
             for lock in [kept[0], kept[-1], *given]:
                 path = f"/api/v1/locks/{lock['resource']}/{lock['token']}"

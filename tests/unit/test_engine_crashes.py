@@ -1,9 +1,14 @@
 """Kill -9 and power loss at any moment: what was acknowledged is there. docs/track-record.md."""
 
+import errno
+import os
+import re
+
 import pytest
 
 from gorilla.consensus.journal import CorruptJournalError
 from gorilla.consensus.settings import EngineSettings
+from gorilla.consensus.snapshots import SnapshotFailedError
 from gorilla.service.ports import Role
 from tests.support.engines import Cluster
 from tests.support.journals import Killed, kill_at
@@ -181,3 +186,72 @@ def test_a_snapshot_ahead_of_the_journal_is_taken_and_the_node_goes_on():  # H2
     assert away.applied >= away.store.latest().meta.index > 20
     cluster.run(1)
     assert away.replica.table.digest() == leader.replica.table.digest()
+
+
+# -- the disk refuses something of a snapshot
+
+
+def refusing(node, code, where):
+    """Refuse what ``where`` matches, once; tells what was asked of the disk afterwards."""
+    asked = []
+
+    def on_op(what):
+        if asked:
+            asked.append(what)
+        elif re.fullmatch(where, what):
+            asked.append(what)
+            raise OSError(code, os.strerror(code))
+
+    node.disk.on_op = on_op
+    return asked
+
+
+def work(cluster, node, *numbers):
+    for number in numbers:
+        assert cluster.acquire(node, number, lock=f"l{number}")
+        node.turn()
+        node.turn()
+
+
+@pytest.mark.parametrize(
+    "where", [r"write snapshot-\d\.part within", r"sync snapshot-\d\.part before"]
+)
+def test_a_snapshot_that_finds_no_room_is_made_later(where):
+    cluster, node = small_node()
+    asked = refusing(node, errno.ENOSPC, where)
+    work(cluster, node, *range(1, 8))
+    assert asked
+    assert node.engine.view().snapshot_index < 4
+    assert not [name for name in node.disk.names() if name.endswith(".part")]
+    assert len(node.outcomes) == 7
+
+    cluster.run(11)
+    assert node.engine.view().snapshot_index > 7
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        r"write snapshot-\d\.part within",
+        r"sync snapshot-\d\.part before",
+        r"rename snapshot-\d\.part before",
+        r"sync_directory \. before",
+    ],
+)
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS], ids=["broken", "read-only"])
+def test_what_a_disk_refuses_of_a_snapshot_stops_the_node_and_is_not_asked_again(code, where):
+    cluster, node = small_node()
+    asked = refusing(node, code, where)
+
+    with pytest.raises(SnapshotFailedError, match=r"the snapshot of entry \d+ can't be written: "):
+        work(cluster, node, *range(1, 8))
+
+    assert [what for what in asked[1:] if what.startswith(("sync", "rename", "write"))] == []
+    answered = set(node.outcomes)
+    cluster.restart("a", power=True)
+    cluster.run(0.1)
+    assert {f"l{number}" for number in answered} <= set(held(node))
+
+
+def held(node):
+    return [f"l{n}" for n in range(1, 8) if node.replica.table.lease(f"l{n}") is not None]

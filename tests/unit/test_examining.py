@@ -16,6 +16,7 @@ from gorilla.consensus.identity import (
 )
 from gorilla.consensus.journal.segments import segment_name
 from gorilla.consensus.snapshots import SnapshotStore
+from gorilla.domain.table import LockTable
 from gorilla.service.ports import Member
 from tests.support.journals import (
     FIRST,
@@ -199,6 +200,15 @@ def test_a_restored_state_is_needed_until_there_is_a_snapshot(stored, text):
     told = trouble(without(SNAPSHOT)(files))
 
     assert told.get(GENESIS_FILE, "is whole").startswith(text or "is whole")
+
+
+def test_a_snapshot_that_is_whole_and_means_nothing_is_named_when_its_state_is_looked_at():
+    files = healthy()
+
+    assert trouble(files) == {}
+    told = trouble(files, decode=LockTable.load)
+
+    assert "its checksums are right" in told[f"{SNAPSHOT} at byte 0"]
 
 
 def test_what_is_left_over_and_what_is_strange_is_noted():

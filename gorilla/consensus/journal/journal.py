@@ -31,6 +31,7 @@ from gorilla.consensus.journal.records import (
 from gorilla.consensus.journal.recovery import RecoveryReport, recover
 from gorilla.consensus.journal.segments import Segments
 from gorilla.consensus.ports import Disk
+from gorilla.consensus.remedies import told
 
 
 class Journal(LibraryJournal):
@@ -106,7 +107,7 @@ class Journal(LibraryJournal):
                 segments.create()
         except OSError as error:
             segments.close()
-            raise JournalFailedError(f"the journal can't be opened: {error}") from error
+            raise JournalFailedError(f"the journal can't be opened: {told(error)}") from error
         return cls(
             found.log,
             segments,
@@ -296,7 +297,7 @@ class Journal(LibraryJournal):
             segments.remove_below(log.first_index)
         except OSError as error:
             self._failure = f"writing failed: {error}"
-            raise JournalFailedError(f"the journal can't be written: {error}") from error
+            raise JournalFailedError(f"the journal can't be written: {told(error)}") from error
 
     def align(self, prev: Entry, last: Entry) -> None:
         """Make the view start exactly at the two last entries of the snapshot, at start-up.

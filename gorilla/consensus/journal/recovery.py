@@ -31,7 +31,7 @@ from gorilla.consensus.journal.records import (
 )
 from gorilla.consensus.journal.segments import ClosedSegment, segment_name, segment_numbers
 from gorilla.consensus.ports import Disk, Readable
-from gorilla.consensus.remedies import SET_ASIDE
+from gorilla.consensus.remedies import SET_ASIDE, START_LATER
 
 log = logging.getLogger(__name__)
 
@@ -220,7 +220,7 @@ def _check_header(name: str, node: str, number: int, frame: Frame) -> Header:
             0,
             f"format version {header.version} is later than {FORMAT_VERSION}, the last that this "
             "program knows",
-            "Start the version of Gorilla that wrote it, or a later one",
+            START_LATER,
         )
     if header.node != node:
         raise CorruptJournalError(
