@@ -137,6 +137,36 @@ class ReadOnlyDisk(FailingSync):
     refuses = Refuses.WRITES
 
 
+class BrokenDisk(FailingSync):
+    name = "writes fail (EIO)"
+    refuses = Refuses.WRITES_BROKEN
+
+
+class SlowDisk(Nemesis):
+    """Each sync of one node, of the leader as often as not, takes 0.3 s. It goes on, slowly."""
+
+    name = "slow disk"
+    gap_s_max = LEADER_S_MAX
+
+    @override
+    async def start(self) -> None:
+        leader = await self.environment.leader()
+        self.victim = self.rng.choice([leader, self.rng.choice(self.nodes.others(leader))])
+        self.role = "leader" if self.victim == leader else "follower"
+        self.before = self.nodes.shims[self.victim].refused
+        self.acts()
+        self.nodes.shims[self.victim].refuse(Refuses.HASTE)
+
+    @override
+    async def proof(self) -> str | None:
+        slow = self.nodes.shims[self.victim].refused - self.before
+        return f"{slow} slow syncs of {self.victim}, the {self.role}" if slow else None
+
+    @override
+    async def heal(self) -> None:
+        self.nodes.shims[self.victim].refuse(Refuses.NOTHING)
+
+
 def fill(path: Path) -> None:
     """Leave no byte free; the journal may need room before it says so."""
     with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
@@ -257,6 +287,8 @@ ALL: tuple[type[Nemesis], ...] = (
     FullDisk,
     FailingSync,
     ReadOnlyDisk,
+    BrokenDisk,
+    SlowDisk,
     TornJournal,
     CutJournal,
     FlippedJournal,

@@ -48,6 +48,8 @@ class Refuses(enum.IntEnum):
     """As a read-only file system."""
     WRITES_BROKEN = 3
     """As a disk that is failing."""
+    HASTE = 4
+    """Syncs are slow: each takes 0.3 s."""
 
 
 class Shim:
@@ -76,5 +78,5 @@ class Shim:
 
     @property
     def refused(self) -> int:
-        """How often a call was refused."""
+        """How often a call was refused, or took long."""
         return self._file.get("q", 32)[0]

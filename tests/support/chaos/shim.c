@@ -2,8 +2,9 @@
  * cc -O2 -shared -fPIC -o shim shim.c -ldl.
  *
  * Preloaded, it adds an offset to what the process reads of the wall clock (the monotonic clocks stay
- * as they are), and lets the syncs or the writes of its files fail. What to do is in a mapped file
- * (CHAOS_SHIM names it); beside it the shim writes what the process saw, and how often: the proof.
+ * as they are), and lets the syncs or the writes of its files fail, or the syncs take long. What to
+ * do is in a mapped file (CHAOS_SHIM names it); beside it the shim writes what the process saw, and
+ * how often: the proof.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +18,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SYNCS_FAIL = 1, WRITES_FAIL = 2, WRITES_BREAK = 3 };
+enum { SYNCS_FAIL = 1, WRITES_FAIL = 2, WRITES_BREAK = 3, SYNCS_ARE_SLOW = 4 };
+
+#define SLOW_US 300000
 
 struct shared {
     volatile int64_t offset_ns, seen_ns, reads, failing, failed;
@@ -64,12 +67,17 @@ time_t time(time_t *kept) {
     return exact.tv_sec;
 }
 
-/* Whether the disk refuses this file now; standard error, a file too, is not on that disk. */
-static int is_refused(int what, int file, int error) {
+/* Whether the disk does that to this file now; standard error, a file too, is not on that disk. */
+static int is_meant(int what, int file) {
     struct stat about;
     if (shared->failing != what || file <= STDERR_FILENO) return 0;
     if (fstat(file, &about) || !S_ISREG(about.st_mode)) return 0;
     shared->failed++;
+    return 1;
+}
+
+static int is_refused(int what, int file, int error) {
+    if (!is_meant(what, file)) return 0;
     errno = error;
     return 1;
 }
@@ -77,6 +85,7 @@ static int is_refused(int what, int file, int error) {
 int fdatasync(int file) {
     static int (*real)(int);
     if (!real) real = dlsym(RTLD_NEXT, "fdatasync");
+    if (is_meant(SYNCS_ARE_SLOW, file)) usleep(SLOW_US);
     return is_refused(SYNCS_FAIL, file, EIO) ? -1 : real(file);
 }
 
