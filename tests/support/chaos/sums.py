@@ -48,13 +48,13 @@ class Sum(Nemesis):
     @override
     async def proof(self) -> str | None:
         second = await self.parts[1].proof()
+        self.faults = sum(part.faults for part in self.parts)
         return f"{self.first_proof} + {second}" if self.first_proof and second else None
 
     @override
     async def heal(self) -> None:
         for part in reversed(self.parts):
             await part.heal()
-        self.faults = sum(part.faults for part in self.parts)
 
 
 class KillInWeather(Sum):
