@@ -1,4 +1,4 @@
-"""Whole clusters in one process: fifty seeds over all profiles keep every promise.
+"""Whole clusters in one process: some dozens of seeds over all profiles keep every promise.
 
 ``python -m tests.support.sim --profile P --seed N`` replays one with its trace; more seeds, with
 ``--count``, are for the night.
@@ -17,23 +17,30 @@ from tests.support.sim.profiles import PROFILES
 from tests.support.sim.world import World
 
 SEEDS = {
-    "calm": 3,
-    "crash": 5,
+    "calm": 2,
+    "crash": 4,
     "crash5": 2,
-    "partition": 6,
+    "partition": 3,
     "partition5": 2,
-    "power": 5,
-    "snapshots": 5,
+    "links": 3,
+    "links5": 2,
+    "power": 4,
+    "snapshots": 4,
     "snapshots5": 1,
-    "backlog": 3,
-    "elections": 4,
+    "members": 5,
+    "members5": 3,
+    "member_storm": 4,
+    "member_storm5": 2,
+    "versions": 4,
+    "backlog": 2,
+    "elections": 3,
     "reads": 2,
     "drift": 1,
     "handover": 2,
     "disks": 2,
     "late_acks": 1,
-    "everything": 5,
-    "everything5": 1,
+    "everything": 4,
+    "everything5": 2,
 }
 RUNS = [(profile, seed) for profile, count in SEEDS.items() for seed in range(1, count + 1)]
 
@@ -45,9 +52,11 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def test_fifty_seeds_are_run():
-    assert len(RUNS) == 50
-    assert SEEDS.keys() <= PROFILES.keys()
+def test_every_profile_is_run_with_three_nodes_or_five():
+    assert len(RUNS) >= 50
+    assert {name.removesuffix("5") for name in SEEDS} == {
+        name.removesuffix("5") for name in PROFILES
+    }
 
 
 @pytest.mark.parametrize(("profile", "seed"), RUNS)
@@ -56,8 +65,8 @@ def test_a_cluster_keeps_its_promises(profile: str, seed: int):
 
     replay = f"python -m tests.support.sim --profile {profile} --seed {seed}"
     assert not outcome.violations, [replay, *map(str, outcome.violations)]
-    assert outcome.counts["acquire granted"] > 0
-    assert outcome.counts["led"] > 0
+    assert outcome.counts["operation: acquire granted"] > 0
+    assert outcome.counts["leaderships"] > 0
 
 
 def test_a_seed_gives_the_same_run_whatever_the_hash_seed_is():

@@ -19,9 +19,11 @@ from tests.support.sim.checkers import (
     majority,
     mishaps,
     progress,
+    rosters,
     votes,
 )
 from tests.support.sim.history import (
+    Changed,
     Committed,
     Counted,
     History,
@@ -78,11 +80,64 @@ def test_an_acknowledgement_of_what_is_not_there_is_found(is_there: bool):
     assert bool(objections(acks.check, history)) is not is_there
 
 
-@pytest.mark.parametrize(("holders", "members"), [(("n0",), 3), (("n0", "n1"), 4), (("n0",), 1)])
-def test_an_entry_applied_before_a_majority_has_it_is_found(holders: tuple[str, ...], members: int):
-    history = History(commits=[Committed(1.0, "n0", 7, 3, holders, members)])
+@pytest.mark.parametrize(
+    ("holders", "rosters"),
+    [
+        ("a", ["abc"]),
+        ("ab", ["abcd"]),
+        ("ax", ["abc"]),  # x learns, or was removed
+        ("ab", ["abcd", "bcde"]),
+        ("", []),
+    ],
+)
+def test_an_entry_applied_before_a_majority_has_it_is_found(holders: str, rosters: list[str]):
+    history = History(commits=[committed(holders, rosters)])
 
-    assert bool(objections(majority.check, history)) is (members > 1)
+    assert objections(majority.check, history)
+
+
+@pytest.mark.parametrize(
+    ("holders", "rosters"), [("a", ["a"]), ("ab", ["abc"]), ("ab", ["abcd", "abc"])]
+)
+def test_an_entry_of_a_majority_of_a_roster_of_its_time_is_fine(holders: str, rosters: list[str]):
+    history = History(commits=[committed(holders, rosters)])
+
+    assert not objections(majority.check, history)
+
+
+def committed(holders: str, rosters: list[str]) -> Committed:
+    return Committed(1.0, "n0", 7, 3, tuple(holders), tuple(map(tuple, rosters)))
+
+
+def test_a_leader_without_what_was_applied_before_is_found():
+    history = History(led=[Led(1.0, "n0", 3), Led(2.0, "n1", 4, lacks=(7,))])
+
+    assert objections(elections.check, history)
+
+
+def changed(index: int, kind: str, member: str = "n3", node: str = "n0") -> Changed:
+    return Changed(1.0, node, index, kind, member, "n3:1")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [changed(5, "rem"), changed(9, "add")],
+        [changed(5, "rem"), changed(9, "set")],
+        [changed(5, "rem"), changed(5, "rem", "n4", "n1")],
+        [changed(5, "add"), changed(5, "rem", node="n1")],
+    ],
+)
+def test_a_removed_member_that_counts_again_and_changes_that_differ_are_found(
+    changes: list[Changed],
+):
+    assert objections(rosters.check, History(changes=changes))
+
+
+def test_members_that_come_move_and_go_are_fine():
+    changes = [changed(5, "add"), changed(6, "set"), changed(9, "rem"), changed(12, "add", "n4")]
+
+    assert not objections(rosters.check, History(changes=[*changes, *changes]))
 
 
 @pytest.mark.parametrize("other", [{"payload": b"y"}, {"term": 2}])
@@ -262,6 +317,13 @@ def test_nodes_that_do_not_converge_and_resources_that_stay_locked_are_found():
     assert objections(progress.check, History(standings=standings))
     assert objections(progress.check, History(standings=down))
     assert objections(progress.check, History(unavailable=["lock-0"]))
+
+
+def test_nodes_that_count_others_than_there_are_and_what_is_never_done_are_found():
+    standings = [Standing("n0", True, 9, "d", ("n0",)), Standing("n1", True, 9, "d", ("n0", "n1"))]
+
+    assert objections(progress.check, History(standings=standings))
+    assert objections(progress.check, History(leftovers=["n3 was removed and goes on"]))
 
 
 def test_a_node_that_stops_without_a_fault_is_found():

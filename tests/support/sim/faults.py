@@ -75,7 +75,9 @@ class Nemesis:
             "transfer": self._transfer,
         }
         for name, schedule in SCHEDULES.items():
-            self._kinds[name] = lambda schedule=schedule: self._begin(schedule(self._world))  # type: ignore[misc]  # a default is the usual way to bind a loop's variable
+            self._kinds[name] = lambda schedule=schedule: self._begin(
+                schedule(self._world, self._rng)
+            )  # type: ignore[misc]  # a default is the usual way to bind a loop's variable
         unknown = {fault.kind for fault in faults} - self._kinds.keys()
         assert not unknown, f"no such fault: {unknown}"
 
@@ -88,8 +90,11 @@ class Nemesis:
         """Stop it, and mend everything."""
         self._stopped = True
         self._world.network.heal()
+        self._world.network.weather = self._world.network.usual_weather
+        newest = max(node.machine.level for node in self._world.nodes.values())
         for node in self._world.nodes.values():
             node.machine.disk.mend()
+            node.machine.level = newest
             node.resume()
             if not node.is_up:
                 node.start()
@@ -121,7 +126,7 @@ class Nemesis:
 
     def _some(self) -> list[str]:
         ids = list(self._world.nodes)
-        return self._rng.sample(ids, self._rng.randint(1, len(ids) - 1))
+        return self._rng.sample(ids, self._rng.randint(1, max(1, len(ids) - 1)))
 
     # What: each returns whether it did anything
 
@@ -132,7 +137,7 @@ class Nemesis:
         self._world.scheduler.after(delay_s, self._restart, node)
 
     def _restart(self, node: "SimNode") -> None:
-        if not node.is_up:
+        if not node.is_up and node.id in self._world.nodes:
             node.start()
 
     def _crash(self, node: "SimNode | None") -> bool:
@@ -143,7 +148,7 @@ class Nemesis:
         return True
 
     def _crash_all(self) -> bool:
-        for node in self._world.nodes.values():
+        for node in list(self._world.nodes.values()):
             if node.is_up:
                 self._crash(node)
         return True
@@ -156,7 +161,7 @@ class Nemesis:
         return True
 
     def _power_all(self) -> bool:
-        for node in self._world.nodes.values():
+        for node in list(self._world.nodes.values()):
             if node.is_up:
                 self._power(node)
         return True
@@ -202,6 +207,8 @@ class Nemesis:
         return self._partition([leader.id], both_ways=self._rng.random() < 0.6)
 
     def _reset(self) -> bool:
+        if len(self._world.nodes) < 2:
+            return False
         a, b = self._rng.sample(list(self._world.nodes), 2)
         self._world.network.reset(a, b)
         return True

@@ -83,6 +83,8 @@ class Led:
     at: float
     node: str
     term: int
+    lacks: tuple[int, ...] = ()
+    """Indices applied anywhere in earlier terms that its log does not have, or has otherwise."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -126,7 +128,20 @@ class Committed:
     index: int
     term: int
     holders: tuple[str, ...]
-    members: int
+    rosters: tuple[tuple[str, ...], ...]
+    """The rosters that it may be counted by: the newest one of every log that has it."""
+
+
+@dataclass(slots=True, frozen=True)
+class Changed:
+    """A node applied a change of the roster."""
+
+    at: float
+    node: str
+    index: int
+    kind: str
+    member: str
+    address: str
 
 
 @dataclass(slots=True, frozen=True)
@@ -171,6 +186,8 @@ class Standing:
     up: bool
     applied: int
     digest: str
+    roster: tuple[str, ...] = ()
+    """Who counts by its log; nothing of a node that is down."""
 
 
 @dataclass(slots=True)
@@ -183,12 +200,15 @@ class History:
     opened: list[Opened] = field(default_factory=list)
     counted: list[Counted] = field(default_factory=list)
     commits: list[Committed] = field(default_factory=list)
+    changes: list[Changed] = field(default_factory=list)
     applied: list[Applied] = field(default_factory=list)
     loaded: list[Loaded] = field(default_factory=list)
     logs: list[LogSeen] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
     """Resources that nobody could acquire any more at the end."""
+    leftovers: list[str] = field(default_factory=list)
+    """What was not finished at the end: removed nodes that run on, changes under way for ever."""
     mishaps: list[str] = field(default_factory=list)
     """What no node may do whatever happens: an exception nobody provoked, a bad message."""
 

@@ -40,6 +40,18 @@ class Endpoint(Protocol):
         """Nobody listens at ``peer``."""
         ...
 
+    def dials(self, peer: str) -> bool:
+        """Whether its process wants a connection to ``peer``."""
+        ...
+
+    def removed(self, peer: str) -> bool:
+        """Whether its process knows that ``peer`` was removed for good."""
+        ...
+
+    def told_removed(self, by: str) -> None:
+        """``by`` refuses the connection, because this node was removed."""
+        ...
+
     def deliver(self, peer: str, message: dict[str, Any]) -> None:
         """A message of ``peer`` arrived."""
         ...
@@ -69,7 +81,7 @@ class Network:
     def __init__(self, scheduler: Scheduler, weather: Weather) -> None:
         self._scheduler = scheduler
         self._rng = scheduler.random("network")
-        self.weather = weather
+        self.weather = self.usual_weather = weather
         self._nodes: dict[str, Endpoint] = {}
         self._blocked: dict[tuple[str, str], None] = {}
         self._side: dict[tuple[str, str], int] = {}
@@ -77,31 +89,52 @@ class Network:
         self._epoch = 0
         self.doubles_until = 0.0
         """Until when offers arrive twice (true seconds)."""
+        self.counts = dict.fromkeys(("connections", "messages", "messages held", "doubled"), 0)
 
     def join(self, node: Endpoint) -> None:
-        """Add a node; from now on it is dialled by, and dials, all others."""
+        """Add a node; from now on it is dialled by, and dials, those that want it."""
         for other in self._nodes:
             self._scheduler.after(self._rng.uniform(0, 0.05), self._dial, other, node.id)
         self._nodes[node.id] = node
 
+    def leave(self, node: str) -> None:
+        """Take a node away for ever; the others notice as they do when its process ends."""
+        self._nodes.pop(node)
+        self.lost(node)
+
     # Connections
 
     def _dial(self, a: str, b: str) -> None:
+        one, two = self._nodes.get(a), self._nodes.get(b)
+        if one is None or two is None:
+            return
         self._scheduler.after(self._rng.uniform(0.02, 0.2), self._dial, a, b)
-        if (a, b) in self._side and (b, a) in self._side:
+        if not one.is_up or not two.is_up:
+            self._dial_the_dead(one, two)
             return
-        if (a, b) in self._blocked or (b, a) in self._blocked:
+        is_linked = (a, b) in self._side and (b, a) in self._side
+        if is_linked or (a, b) in self._blocked or (b, a) in self._blocked:
+            if is_linked and (one.removed(b) or two.removed(a)):
+                self.reset(a, b)
             return
-        one, two = self._nodes[a], self._nodes[b]
-        if one.is_up and not two.is_up:
-            one.refused(b)
-        elif two.is_up and not one.is_up:
-            two.refused(a)
-        if one.is_up and two.is_up and not one.is_paused and not two.is_paused:
+        if not one.is_paused and not two.is_paused and (one.dials(b) or two.dials(a)):
+            for node, peer in ((one, two), (two, one)):
+                if node.removed(peer.id):
+                    peer.told_removed(node.id)
+                    return
             self._connect(one, two)
+
+    def _dial_the_dead(self, one: Endpoint, two: Endpoint) -> None:
+        for node, peer in ((one, two.id), (two, one.id)):
+            ends = ((node.id, peer), (peer, node.id))
+            is_cut = any(end in self._blocked for end in ends)
+            is_linked = all(end in self._side for end in ends)
+            if node.is_up and not is_cut and not is_linked and node.dials(peer):
+                node.refused(peer)
 
     def _connect(self, one: Endpoint, two: Endpoint) -> None:
         self._epoch += 1
+        self.counts["connections"] += 1
         self._scheduler.note("connect", one.id, two.id, self._epoch)
         for node, peer in ((one, two.id), (two, one.id)):
             if self._side.pop((node.id, peer), None) is not None:
@@ -121,7 +154,8 @@ class Network:
             del self._side[a, b]
             self._queues.pop((b, a, epoch), None)
             self._scheduler.note("disconnect", a, b, epoch)
-            self._nodes[a].link_down(b)
+            if a in self._nodes:
+                self._nodes[a].link_down(b)
 
     def lost(self, node: str) -> None:
         """A node's process ended: the others notice one by one."""
@@ -145,8 +179,10 @@ class Network:
         if queue:
             ready = max(ready, queue[-1][0])
         was_empty = not queue
+        self.counts["messages"] += 1
         queue.append((ready, _encode(message)))
         if message.get("type") == "offer" and self._scheduler.now < self.doubles_until:
+            self.counts["doubled"] += 1
             queue.append(queue[-1])
         if was_empty:
             self._scheduler.after(ready - self._scheduler.now, self._arrive, key)
@@ -157,6 +193,7 @@ class Network:
             return
         sender, receiver, epoch = key
         if (sender, receiver) in self._blocked:
+            self.counts["messages held"] += 1
             self._scheduler.after(0.05, self._arrive, key)
             return
         _, data = queue.popleft()

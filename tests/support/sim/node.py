@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from gorilla.consensus.peers.handshake import Reason
+from gorilla.consensus.roster import RosterRefusedError
 from tests.support.sim.disk import KilledError
-from tests.support.sim.history import Led, Loaded, Opened
+from tests.support.sim.history import Changed, Led, Loaded, Opened
 from tests.support.sim.loop import NodeLoop
 from tests.support.sim.parts import Machine, Process, peer_info
 from tests.support.sim.scheduler import Event, Scheduler
@@ -47,8 +49,20 @@ class Surroundings(Protocol):
         """A node applies an entry."""
         ...
 
-    def died(self, node: "SimNode", why: str, *, is_mishap: bool) -> None:
-        """A node's process came to its end by itself."""
+    def commits_change(self, changed: Changed) -> None:
+        """A node applies a change of the roster."""
+        ...
+
+    def level_of(self, peer: str) -> int:
+        """Return the feature level of the process that runs on a node."""
+        ...
+
+    def led_without(self, node: "SimNode", term: int) -> tuple[int, ...]:
+        """Return the indices that were applied in earlier terms and that a new leader lacks."""
+        ...
+
+    def died(self, node: "SimNode", why: str, error: Exception | None) -> None:
+        """A node's process came to its end by itself: at a disk operation, if by no error."""
         ...
 
 
@@ -64,6 +78,8 @@ class SimNode:
         self.life = 0
         self.is_paused = False
         self.process: Process | None = None
+        self.voters: tuple[str, ...] = ()
+        """Who counted by the newest roster in its log when that was last looked at."""
         self.journal: Journal | None = None
         """The last one that a process of this node had open."""
         self._loop: NodeLoop | None = None
@@ -88,7 +104,7 @@ class SimNode:
 
     def start(self) -> None:
         """Start a process on what the disk holds."""
-        if self._loop is not None:
+        if self._loop is not None or self.machine.is_waiting:
             return
         self.life += 1
         self._dying = self._error = None
@@ -115,12 +131,18 @@ class SimNode:
     def kill(self, why: str) -> None:
         """End the process at this instant: kill -9."""
         self.scheduler.note("KILL", self.id, why, self._state())
+        self.look_at_roster()
         self.process = None
         self.is_paused = False
         self._held.clear()
         if self._loop is not None:
             self._loop.kill()
             self._loop = None
+
+    def look_at_roster(self) -> None:
+        """Note who counts by its log now, if it runs."""
+        if self.process is not None:
+            self.voters = self.process.voters()
 
     def _state(self) -> str:
         if self.process is None:
@@ -183,12 +205,12 @@ class SimNode:
 
     def _end_if_due(self) -> None:
         if self.machine.disk.is_dead:
-            self.world.died(self, f"at {self._dying or 'a disk operation'}", is_mishap=False)
+            self.world.died(self, f"at {self._dying or 'a disk operation'}", None)
         elif self._error is not None:
             why = f"{type(self._error).__name__}: {self._error}"
             for line in traceback.format_exception(self._error)[-6:]:
                 self.scheduler.note(line.strip())
-            self.world.died(self, why, is_mishap=not self.machine.disk.is_faulty)
+            self.world.died(self, why, self._error)
 
     def _count_step(self) -> None:
         if self.scheduler.now - self._instant > 0.001:
@@ -218,7 +240,8 @@ class SimNode:
 
     def link_up(self, peer: str) -> None:
         """Tell the process of a connection."""
-        self.post(0.0, self._input, "connected", peer, peer_info(peer))
+        info = peer_info(peer, self.world.level_of(peer))
+        self.post(0.0, self._input, "connected", peer, info)
 
     def link_down(self, peer: str) -> None:
         """Tell the process that a connection is gone."""
@@ -227,6 +250,18 @@ class SimNode:
     def refused(self, peer: str) -> None:
         """Tell the process that nobody listens there."""
         self.post(0.0, self._input, "unreachable", peer)
+
+    def dials(self, peer: str) -> bool:
+        """Whether its process wants a connection to ``peer``."""
+        return self.process is not None and self.process.knows(peer)
+
+    def removed(self, peer: str) -> bool:
+        """Whether its process knows that ``peer`` was removed for good."""
+        return self.process is not None and self.process.engine.roster.is_removed(peer)
+
+    def told_removed(self, by: str) -> None:
+        """Tell the process that ``by`` refuses it."""
+        self.post(0.0, self._input, "refused", by, Reason.REMOVED, "it was removed")
 
     def deliver(self, peer: str, message: dict[str, Any]) -> None:
         """Hand a message to the process."""
@@ -246,6 +281,30 @@ class SimNode:
             self.world.counts(self, peer, Claim(term, index, entry_term))
 
     # The operator's side
+
+    def voters_now(self) -> tuple[str, ...]:
+        """Return who counts by its log, if it runs."""
+        return self.process.voters() if self.process is not None else ()
+
+    def ask_roster(self, what: str, *args: str) -> None:
+        """Let the process begin or end to hand leadership over; it may refuse."""
+        self.post(0.0, self._ask_roster, what, *args)
+
+    def _ask_roster(self, what: str, *args: str) -> None:
+        if self.process is not None:
+            try:
+                getattr(self.process.engine.roster, what)(*args)
+            except RosterRefusedError as refusal:
+                self.scheduler.note("refused", self.id, refusal)
+            self.process.driver.wake()
+
+    def compact(self) -> None:
+        """Let the process make a snapshot now, unless it makes one."""
+        self.post(0.0, self._compact)
+
+    def _compact(self) -> None:
+        if self.process is not None:
+            self.process.compact()
 
     def hand_over(self, while_s: float) -> None:
         """Let the process give leadership away, and be an ordinary member again after a while."""
@@ -268,7 +327,8 @@ class SimNode:
         """Note a change of role."""
         self.scheduler.note("role", self.id, role, f"term {term}")
         if role == "leader":
-            self.machine.history.led.append(Led(self.scheduler.now, self.id, term))
+            lacks = self.world.led_without(self, term)
+            self.machine.history.led.append(Led(self.scheduler.now, self.id, term, lacks))
 
     def record_loaded(self) -> None:
         """Note that a snapshot is the state now."""

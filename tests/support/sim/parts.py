@@ -2,27 +2,33 @@
 
 import contextvars
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 import msgspec
 from typing_extensions import override
 
+from gorilla.consensus.codec import RosterChange
 from gorilla.consensus.driver import Driver
 from gorilla.consensus.engine import Engine
 from gorilla.consensus.journal import Journal
 from gorilla.consensus.peers.handshake import PeerInfo
 from gorilla.consensus.ports import Message, Wire
+from gorilla.consensus.roster import Roster
 from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.snapshots import SnapshotStore
+from gorilla.domain import codec
 from gorilla.domain.commands import Acquire, Command, Release, Renew
 from gorilla.domain.outcomes import Outcome
+from gorilla.domain.versions import FIRST_LEVEL
+from gorilla.service import replica
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.ports import Member, Role
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
+from gorilla.service.upgrading import LOOK_EVERY_S, Upgrading
 from tests.support.sim.disk import MachineDisk
-from tests.support.sim.history import Applied, History, Operation
+from tests.support.sim.history import Applied, Changed, History, Operation
 
 if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
@@ -37,9 +43,22 @@ DEADLINE_S = 1.5
 class Machine:
     """What stays when a process ends: disk, clock, identity."""
 
-    def __init__(self, world: "World", number: int, members: list[Member]) -> None:
-        self.member_id = members[number].id
+    def __init__(
+        self, world: "World", number: int, member: Member, members: Sequence[Member]
+    ) -> None:
+        self.member = member
+        """Itself, with the addresses that it has today."""
+        self.member_id = member.id
         self.members = members
+        """Whom its cluster was formed with; of one that joins, whom its invitation named."""
+        self.joining: Member | None = None
+        """Itself, when it was invited into a cluster that there was already."""
+        self.is_waiting = not members
+        """Whether it is empty and waits for that invitation."""
+        self.level = FIRST_LEVEL
+        """The highest feature level that the software on it supports."""
+        self.allowed_level = FIRST_LEVEL
+        """How far its operator lets the cluster version be raised."""
         self.profile = world.profile
         self.history: History = world.history
         self.clock: NodeClock = world.make_clock()
@@ -55,16 +74,17 @@ class Machine:
 
 
 def make_machines(world: "World") -> list[Machine]:
-    """Return the machines of a cluster, all disks empty."""
-    members = []
-    for number in range(world.profile.nodes):
-        id_ = hashlib.sha256(f"{world.seed}/{number}".encode()).hexdigest()[:8]
-        members.append(
-            Member(
-                id=f"n{number}-{id_}", name=f"n{number}", peer=f"n{number}:1", http=f"n{number}:2"
-            )
-        )
-    return [Machine(world, number, members) for number in range(len(members))]
+    """Return the machines of a new cluster, all disks empty."""
+    members = [make_member(world.seed, number) for number in range(world.profile.nodes)]
+    return [Machine(world, number, one, members) for number, one in enumerate(members)]
+
+
+def make_member(seed: int, number: int, like: Member | None = None) -> Member:
+    """Return the member of a new data directory; ``like`` is the one whose place it takes."""
+    id_ = f"n{number}-{hashlib.sha256(f'{seed}/{number}'.encode()).hexdigest()[:8]}"
+    if like is not None:
+        return msgspec.structs.replace(like, id=id_)
+    return Member(id=id_, name=f"n{number}", peer=f"n{number}:1", http=f"n{number}:2")
 
 
 class _Wire(Wire):
@@ -106,9 +126,20 @@ class _ObservedProposals(Proposals):
 
 
 class _ObservedReplica(LockReplica):
-    """The real one; tells when a snapshot became the state."""
+    """The real one; tells when a snapshot became the state, and reads as its release does."""
 
     on_load: Callable[[], None] | None = None
+    is_mixed = False
+    """Whether there are commands that an older release does not know."""
+
+    @override
+    def apply(self, index: int, payload: bytes) -> None:
+        if self.is_mixed:
+            for batch in codec.decode_entry(payload).batches:
+                needed = replica.batch_level(batch)
+                if needed > self.supported:
+                    raise UnknownCommandError(f"{index} is of level {needed} > {self.supported}")
+        super().apply(index, payload)
 
     @override
     def adopt(self, index: int, state: object) -> Callable[[], None] | None:
@@ -116,6 +147,21 @@ class _ObservedReplica(LockReplica):
         if self.on_load is not None:
             self.on_load()
         return freeing
+
+
+class _ObservedEngine(Engine):
+    """The real one; tells of membership changes that are committed."""
+
+    on_roster: Callable[[int, RosterChange], None]
+
+    @override
+    def _apply_roster(self, index: int, change: RosterChange) -> None:
+        self.on_roster(index, change)
+        super()._apply_roster(index, change)
+
+
+class UnknownCommandError(Exception):
+    """A release met a command that a later one brought."""
 
 
 class Process:
@@ -132,6 +178,8 @@ class Process:
             self._refused,
             origin,
         )
+        self.replica.supported = self.level = machine.level
+        self.replica.is_mixed = profile.is_upgraded
         self.journal = Journal.open(
             machine.disk.files,
             node=node.id,
@@ -142,7 +190,7 @@ class Process:
         )
         machine.is_formed = True
         self.snapshots = SnapshotStore(machine.disk.files)
-        self.engine = Engine(
+        self.engine = _ObservedEngine(
             me=node.id,
             members=machine.members,
             cluster_id=CLUSTER_ID,
@@ -154,7 +202,9 @@ class Process:
             monotonic=machine.clock.monotonic,
             random=node.rng,
             offload=self._offload,
+            joining=machine.joining,
         )
+        self.engine.on_roster = self._committed
         self.engine.on_apply = self._applied
         self.engine.on_role = self._changed_role
         self.role = Role.FOLLOWER
@@ -170,6 +220,13 @@ class Process:
         )
         self.replica.on_load = node.record_loaded
         self.driver.start()
+        if machine.profile.is_upgraded:
+            self._raising = Upgrading(self.driver, self.replica, machine.allowed_level)
+            node.post(LOOK_EVERY_S, self._raise_version)
+
+    def _raise_version(self) -> None:
+        self._raising.step()
+        self._node.post(LOOK_EVERY_S, self._raise_version)
 
     # The parts know each other only when all of them are made
 
@@ -200,6 +257,12 @@ class Process:
             Applied(node.scheduler.now, node.id, node.life, index, term, payload, self._digest())
         )
 
+    def _committed(self, index: int, change: RosterChange) -> None:
+        node, member = self._node, change.member
+        node.world.commits_change(
+            Changed(node.scheduler.now, node.id, index, change.kind, member.id, member.peer)
+        )
+
     def _digest(self) -> str:
         return f"{self.replica.table.digest()[:16]} {self.replica.table.chain.hex()[:16]}"
 
@@ -217,6 +280,12 @@ class Process:
             self.engine.stay()
         self.driver.wake()
 
+    def compact(self) -> None:
+        """Make a snapshot now, unless one is being made."""
+        if self.engine._compactor.may_start():
+            self.engine._core.forceLogCompaction()
+            self.driver.wake()
+
     def counts(self, peer: str) -> tuple[int, int, int | None]:
         """Return its term, what it counts as acknowledged by a peer, and that entry's term.
 
@@ -229,6 +298,20 @@ class Process:
     def is_leader(self) -> bool:
         """Whether it thinks it leads."""
         return self.role is Role.LEADER
+
+    def voters(self) -> tuple[str, ...]:
+        """Return the ids that count by the newest roster in its log, in order."""
+        voters = self.engine._voters
+        mine = [self._node.id] if voters.counts_me else []
+        return tuple(sorted([*voters.members, *mine]))
+
+    def knows(self, peer: str) -> bool:
+        """Whether it dials ``peer``: a member by its log, or one that learns from it."""
+        return peer in self.engine._voters.members or peer in self.engine.roster.learners
+
+    def committed_roster(self) -> Roster:
+        """Return the roster as far as it is known to be committed here."""
+        return self.engine._log_roster.at(self.engine._core.raftCommitIndex)
 
     def log_entries(self) -> dict[int, tuple[int, int]]:
         """Return its log: by index, the term and a checksum of the command."""
@@ -244,11 +327,10 @@ class Process:
         )
 
 
-def peer_info(peer: str) -> PeerInfo:
+def peer_info(peer: str, level: int) -> PeerInfo:
     """Return what the handshake of a link proves of a member."""
-    return PeerInfo(
-        name=peer.partition("-")[0], id=peer, version="1", cluster_id=CLUSTER_ID, protocol=1
-    )
+    name = peer.partition("-")[0]
+    return PeerInfo(name=name, id=peer, version="1", cluster_id=CLUSTER_ID, protocol=1, level=level)
 
 
 def hash_of(command: bytes) -> int:

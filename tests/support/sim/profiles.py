@@ -43,6 +43,8 @@ class Profile:
     """Entries that stay in the log behind a snapshot."""
     rotate_bytes: int = 4_000
     """Size at which the journal begins a new file."""
+    is_upgraded: bool = False
+    """Whether nodes change between two releases, one of which has commands unknown to the other."""
     chunk_bytes: int = 256 * 1024
     """Size of the pieces in which a snapshot is shipped."""
 
@@ -50,6 +52,16 @@ class Profile:
 _PARTITIONS: Weights = {"partition": 3, "one_way": 2, "isolate_leader": 2, "reset": 2}
 _CRASHES: Weights = {"crash": 2, "crash_leader": 2, "crash_all": 0.3, "kill_at_disk": 3, "pause": 1}
 _POWER: Weights = {"power": 2, "power_all": 1, "power_at_disk": 3, "crash_leader": 1}
+_LINKS: Weights = {"bridge": 2, "ring": 1, "flapping": 2, "storm": 1}
+_MEMBERS: Weights = {
+    "member_resize": 6,
+    "member_add": 1,
+    "member_remove": 1,
+    "member_replace": 3,
+    "member_lose": 2,
+    "member_move": 1,
+    "transfer_to": 2,
+}
 _OTHERS: Weights = {
     "pause_leader": 1,
     "slow_disk": 1,
@@ -60,6 +72,8 @@ _OTHERS: Weights = {
     "transfer": 1,
     "offers_twice": 1,
 }
+
+_CHURN: Weights = {"member_resize": 3, "member_replace": 1, "member_move": 0.5, "compact": 1}
 
 _SMALL = Profile(name="", compact_after=12, retain=4, rotate_bytes=1_200, chunk_bytes=512)
 
@@ -76,7 +90,7 @@ _BASE = (
     replace(
         _SMALL,
         name="everything",
-        faults=_PARTITIONS | _CRASHES | _POWER | _OTHERS,
+        faults=_PARTITIONS | _LINKS | _CRASHES | _POWER | _OTHERS | _CHURN,
         fault_gap_s=0.7,
         slow=0.05,
         slow_s=1.2,
@@ -132,6 +146,42 @@ _BASE = (
         compact_after=20,
         retain=4,
         rotate_bytes=1_200,
+    ),
+    replace(
+        _SMALL,
+        name="members",  # who counts changes all the time, and nodes lag behind
+        duration_s=14.0,
+        faults=_MEMBERS | {"crash": 2, "crash_leader": 2, "partition": 2, "isolate_leader": 2},
+        fault_gap_s=0.5,
+        restart_s=0.5,
+    ),
+    replace(
+        _SMALL,
+        name="member_storm",  # the same, with everything else
+        duration_s=14.0,
+        faults={kind: 5 * weight for kind, weight in _MEMBERS.items()}
+        | _PARTITIONS
+        | _LINKS
+        | _CRASHES
+        | _POWER
+        | {"compact": 4, "pause_leader": 1},
+        fault_gap_s=0.3,
+        restart_s=0.4,
+    ),
+    Profile(
+        name="links",  # every cut that is not a plain one
+        faults=_LINKS | {"one_way": 1, "isolate_leader": 1, "compact": 1},
+        compact_after=40,
+        retain=10,
+    ),
+    Profile(
+        name="versions",  # nodes that are upgraded one by one, and rolled back
+        faults={"upgrade": 6, "roll_back": 2, "finalise": 1, "crash_leader": 1, "partition": 1},
+        fault_gap_s=0.5,
+        restart_s=0.3,
+        compact_after=40,
+        retain=10,
+        is_upgraded=True,
     ),
     Profile(
         name="late_acks",  # acknowledgements that a leader gets in a leadership later

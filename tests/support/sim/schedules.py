@@ -3,8 +3,11 @@
 A schedule is a generator: it does a step and yields how many seconds the next one is away.
 """
 
+import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+from tests.support.sim import churn, links, upgrades
 
 if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
@@ -14,7 +17,7 @@ STEP_S = 0.02
 """How often a schedule looks whether what it waits for has happened."""
 
 
-def late_acks(world: "World") -> Iterator[float]:
+def late_acks(world: "World", _rng: random.Random) -> Iterator[float]:
     """Keep a follower's acknowledgements until its leader leads again, over a log it lost since.
 
     The leader and one follower are cut off with a tail nobody else gets, the way back held. The
@@ -65,4 +68,31 @@ def _until(world: "World", condition: Callable[[], bool], within_s: float) -> It
         yield STEP_S
 
 
-SCHEDULES: dict[str, Callable[["World"], Iterator[float]]] = {"late_acks": late_acks}
+def compact(world: "World", rng: random.Random) -> Iterator[float]:
+    """Have a node make a snapshot at this very moment, due or not."""
+    up = [node for node in world.nodes.values() if _runs(node)]
+    if up:
+        rng.choice(up).compact()
+        yield 0.0
+
+
+Schedule = Callable[["World", random.Random], Iterator[float]]
+
+SCHEDULES: dict[str, Schedule] = {
+    "late_acks": late_acks,
+    "compact": compact,
+    "bridge": links.bridge,
+    "ring": links.ring,
+    "flapping": links.flapping,
+    "storm": links.storm,
+    "member_add": churn.grow,
+    "member_remove": churn.shrink,
+    "member_resize": churn.resize,
+    "member_replace": churn.replace,
+    "member_lose": churn.lose,
+    "member_move": churn.move,
+    "transfer_to": churn.transfer_to,
+    "upgrade": upgrades.upgrade,
+    "roll_back": upgrades.roll_back,
+    "finalise": upgrades.finalise,
+}

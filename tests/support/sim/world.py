@@ -5,24 +5,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gorilla.consensus import library, offers, shipping
+from gorilla.consensus.roster import RemovedError
+from gorilla.domain.versions import FIRST_LEVEL, ClusterVersionError
 from gorilla.service import proposals
-from tests.support.sim import checkers
+from gorilla.service.ports import Member
+from tests.support.sim import checkers, churn, upgrades
 from tests.support.sim.faults import Fault, Nemesis, plan
 from tests.support.sim.history import (
-    Committed,
-    Counted,
-    History,
     Kind,
     LogSeen,
     Operation,
     Result,
     Standing,
     Violation,
-    Voted,
 )
 from tests.support.sim.network import Network, Weather
-from tests.support.sim.node import Claim, SimNode
-from tests.support.sim.parts import make_machines
+from tests.support.sim.node import SimNode
+from tests.support.sim.observing import Observer
+from tests.support.sim.operator import Operator
+from tests.support.sim.parts import Machine, make_machines, make_member
 from tests.support.sim.patching import replaced
 from tests.support.sim.profiles import Profile
 from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
@@ -48,7 +49,7 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
 
 
-class World:
+class World(Observer):
     """Everything of one run."""
 
     def __init__(
@@ -62,24 +63,22 @@ class World:
         """Build it; with ``faults``, what goes wrong is these instead of the seed's own."""
         self.profile = profile
         self.seed = seed
-        self.scheduler = Scheduler(seed, is_tracing=is_tracing)
-        self.history = History()
+        super().__init__(Scheduler(seed, is_tracing=is_tracing))
         self._rng = self.scheduler.random("world")
         self.network = Network(self.scheduler, Weather(slow=profile.slow, slow_s=profile.slow_s))
         self.resources = [f"lock-{number}" for number in range(profile.resources)]
-        self.nodes: dict[str, SimNode] = {}
         for machine in make_machines(self):
-            node = SimNode(self, machine)
-            self.nodes[node.id] = node
-            self.network.join(node)
+            self._add_node(machine)
+        self.operator = Operator(self)
+        self.sizes = list(churn.PATH)
+        """How many members there are to be next, and then."""
         self.faults = plan(profile, seed) if faults is None else faults
         self.nemesis = Nemesis(self, self.faults)
         self.clients = [
             Client(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
+        self.happened: dict[str, int] = {}
         self._open: dict[int, Request] = {}
-        self._applied_max = 0
-        self._counted: dict[tuple[str, str], Claim] = {}
 
     def make_clock(self) -> NodeClock:
         """Return the clock of one more machine."""
@@ -100,6 +99,7 @@ class World:
             replaced(library, APPEND_BYTES_MAX=append),
             replaced(offers, ENTRY_BATCH_BYTES=append // 2),
             replaced(proposals, BATCH_BYTES_MAX=append // 2 - 50),
+            upgrades.commands_of(is_upgraded=self.profile.is_upgraded),
         ):
             self._run()
         without = "" if self.profile.is_searched else "linearizable"
@@ -141,6 +141,10 @@ class World:
         if self._is_hopeless():
             self.history.unavailable.clear()  # what is broken has been said
             return
+        runs_on = sorted({one for one in self.removed() if one in self.nodes})
+        self.history.leftovers += [f"{one} was removed and goes on" for one in runs_on]
+        if self.operator.is_busy:
+            self.history.leftovers.append(self.operator.status)
         self.history.standings = [self._standing(node) for node in self.nodes.values()]
         self._look_at_logs()
 
@@ -158,6 +162,8 @@ class World:
             and all(standing.up for standing in standings)
             and len({standing.applied for standing in standings}) == 1
             and not self._open
+            and not self.operator.is_busy
+            and not any(one in self.nodes for one in self.removed())
         )
 
     def _acquire_all(self) -> None:
@@ -181,7 +187,8 @@ class World:
         if node.process is None:
             return Standing(node.id, up=False, applied=0, digest="")
         index, digest = node.process.position()
-        return Standing(node.id, up=True, applied=index, digest=digest)
+        voters = node.process.voters()
+        return Standing(node.id, up=True, applied=index, digest=digest, roster=voters)
 
     def _look_at_logs(self) -> None:
         for node in self.nodes.values():
@@ -191,14 +198,22 @@ class World:
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
 
     def _counts(self) -> dict[str, int]:
-        counts = dict(self.nemesis.counts)
-        counts["led"] = len(self.history.led)
-        counts["loaded"] = len(self.history.loaded)
+        counts = self.nemesis.counts | self.operator.counts | self.happened
+        counts |= {f"network: {kind}": number for kind, number in self.network.counts.items()}
+        counts["leaderships"] = len(self.history.led)
+        counts["processes started"] = len(self.history.opened)
+        counts["roster changes"] = len({change.index for change in self.history.changes})
+        counts["entries applied"] = len(self.applied)
         counts["operations"] = len(self.history.operations)
         for operation in self.history.operations:
-            key = f"{operation.kind} {operation.result}"
+            key = f"operation: {operation.kind} {operation.result}"
             counts[key] = counts.get(key, 0) + 1
         return counts
+
+    def happens(self, what: str, times: int = 1) -> None:
+        """Count something that took place, whoever brought it about."""
+        if times:
+            self.happened[what] = self.happened.get(what, 0) + times
 
     # Nodes
 
@@ -212,39 +227,44 @@ class World:
 
     def sends(self, node: str, peer: str, message: dict[str, Any]) -> None:
         """Put a node's message on the network."""
-        candidate = {"response_vote": peer, "request_vote": node}.get(message["type"])
-        if candidate is not None:
-            vote = Voted(self.scheduler.now, node, message["term"], candidate)
-            self.history.votes.append(vote)
+        self.says(node, peer, message)
         self.network.send(node, peer, message)
 
-    def counts(self, node: SimNode, peer: str, claim: Claim) -> None:
-        """Compare what a leader counts as acknowledged to the log that it is about."""
-        follower = self.nodes[peer]
-        known = self._counted.get((node.id, peer))
-        if known == claim or follower.is_beyond(claim.term):
-            return
-        self._counted[node.id, peer] = claim
-        is_there = follower.holds(claim.index, claim.entry_term)
-        self.history.counted.append(
-            Counted(self.scheduler.now, node.id, peer, claim.term, claim.index, is_there)
-        )
+    def level_of(self, peer: str) -> int:
+        """Return the feature level of the process on a node."""
+        process = self.nodes[peer].process
+        return FIRST_LEVEL if process is None else process.level
 
-    def applies(self, node: SimNode, index: int, term: int) -> None:
-        """Look who has an entry when it is applied for the first time."""
-        if index <= self._applied_max:
-            return
-        self._applied_max = index
-        self.history.commits.append(
-            Committed(
-                at=self.scheduler.now,
-                node=node.id,
-                index=index,
-                term=term,
-                holders=tuple(one.id for one in self.nodes.values() if one.holds(index, term)),
-                members=len(self.nodes),
-            )
-        )
+    def _add_node(self, machine: Machine) -> SimNode:
+        node = SimNode(self, machine)
+        self.nodes[node.id] = node
+        self.network.join(node)
+        return node
+
+    def make_member(self, like: Member | None) -> Member:
+        """Return a new member with an empty disk, in nobody's place or in that of ``like``."""
+        number = len(self.nodes) + len(self.retired)
+        member = make_member(self.seed, number, like)
+        self._add_node(Machine(self, number, member, ()))
+        return member
+
+    def invite(self, member: Member, members: Sequence[Member]) -> None:
+        """Let an empty node join the cluster of ``members``, unless it does already."""
+        self.scheduler.after(self._rng.uniform(0.0, 0.1), self._invited, member, tuple(members))
+
+    def _invited(self, member: Member, members: Sequence[Member]) -> None:
+        node = self.nodes.get(member.id)
+        if node is not None and node.machine.is_waiting:
+            machine = node.machine
+            machine.is_waiting, machine.joining, machine.members = False, member, members
+            node.start()
+
+    def retire(self, node: SimNode, why: str) -> None:
+        """Take a node away for good, with its disk."""
+        self.scheduler.note("RETIRED", node.id, why)
+        del self.nodes[node.id]
+        self.retired.append(node)
+        self.network.leave(node.id)
 
     def kill(self, node: SimNode, why: str, *, is_power_loss: bool = False) -> None:
         """End a node's process; with a power loss what the disk had not synced is lost, too."""
@@ -258,12 +278,21 @@ class World:
                     delay_s, request.client.answered, request, Answer(Result.UNKNOWN)
                 )
 
-    def died(self, node: SimNode, why: str, *, is_mishap: bool) -> None:
+    def died(self, node: SimNode, why: str, error: Exception | None) -> None:
         """Take note that a process ended itself, or died at a disk operation."""
-        if is_mishap:
+        is_removed = isinstance(error, RemovedError) and node.id in self.removed()
+        is_too_old = isinstance(error, ClusterVersionError) and self.profile.is_upgraded
+        if not (error is None or is_removed or is_too_old or node.machine.disk.is_faulty):
             self.history.mishaps.append(f"{node.id} stopped at {self.scheduler.now:.3f}: {why}")
-        self.kill(node, why, is_power_loss=node.machine.disk.dies_of_power_loss)
-        self.nemesis.restart_later(node)
+        is_power_loss = error is None and node.machine.disk.dies_of_power_loss
+        self.happens(_ending(error, is_power_loss=is_power_loss))
+        self.kill(node, why, is_power_loss=is_power_loss)
+        if is_removed:
+            self.retire(node, "removed")
+        elif node.id in self.nodes:
+            if is_too_old:
+                node.machine.level = upgrades.NEW_LEVEL
+            self.nemesis.restart_later(node)
 
     # Clients
 
@@ -297,8 +326,8 @@ class World:
 
     def arrive(self, request: Request) -> None:
         """A request reaches its node; nobody listens at one that is down."""
-        node = self.nodes[request.operation.node]
-        if not node.is_up:
+        node = self.nodes.get(request.operation.node)
+        if node is None or not node.is_up:
             self.reply(request, Answer(Result.DEFINITE))
             return
         request.has_arrived = True
@@ -307,3 +336,10 @@ class World:
     def reply(self, request: Request, answer: Answer) -> None:
         """Send an answer on its way to the client."""
         self.scheduler.after(self.client_latency(), request.client.answered, request, answer)
+
+
+def _ending(error: Exception | None, *, is_power_loss: bool) -> str:
+    """Say how a process ended by itself, for the counts."""
+    if error is not None:
+        return f"stopped itself: {type(error).__name__}"
+    return "power lost at a disk operation" if is_power_loss else "killed at a disk operation"

@@ -16,6 +16,7 @@ from tests.support.sim.checkers import (
     mishaps,
     overlap,
     progress,
+    rosters,
     votes,
 )
 from tests.support.sim.history import History, Violation
@@ -26,6 +27,7 @@ ALL: dict[str, Callable[[History], Iterator[str]]] = {
     "logs": logs.check,
     "acks": acks.check,
     "majority": majority.check,
+    "rosters": rosters.check,
     "apply order": apply_order.check,
     "digests": digests.check,
     "fencing": fencing.check,

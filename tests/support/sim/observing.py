@@ -1,0 +1,84 @@
+"""What is noted of a run while it goes on: the whole cluster seen from outside, for checkers."""
+
+from typing import Any
+
+from tests.support.sim.history import Changed, Committed, Counted, History, Voted
+from tests.support.sim.node import Claim, SimNode
+from tests.support.sim.scheduler import Scheduler
+
+COMPLETE_BACK = 50
+"""A new leader's log is looked at for so many entries that were applied last."""
+
+
+class Observer:
+    """Sees all logs at once, as nobody in the cluster can."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.history = History()
+        self.nodes: dict[str, SimNode] = {}
+        """Those of the cluster, and those that join it."""
+        self.retired: list[SimNode] = []
+        """The nodes that are gone for good: removed, or their disks lost."""
+        self.applied: dict[int, int] = {}
+        """By index, the term of everything that was applied anywhere."""
+        self._newest = 0
+        self._counted: dict[tuple[str, str], Claim] = {}
+
+    def says(self, node: str, peer: str, message: dict[str, Any]) -> None:
+        """Take note of a vote that a node tells of."""
+        candidate = {"response_vote": peer, "request_vote": node}.get(message["type"])
+        if candidate is not None:
+            vote = Voted(self.scheduler.now, node, message["term"], candidate)
+            self.history.votes.append(vote)
+
+    def counts(self, node: SimNode, peer: str, claim: Claim) -> None:
+        """Compare what a leader counts as acknowledged to the log that it is about."""
+        follower = self.nodes.get(peer)
+        known = self._counted.get((node.id, peer))
+        if follower is None or known == claim or follower.is_beyond(claim.term):
+            return
+        self._counted[node.id, peer] = claim
+        is_there = follower.holds(claim.index, claim.entry_term)
+        self.history.counted.append(
+            Counted(self.scheduler.now, node.id, peer, claim.term, claim.index, is_there)
+        )
+
+    def applies(self, node: SimNode, index: int, term: int) -> None:
+        """Look who has an entry when it is applied for the first time."""
+        if index <= self._newest:
+            return
+        self._newest = index
+        self.applied[index] = term
+        nodes = [*self.nodes.values(), *self.retired]
+        for one in nodes:
+            one.look_at_roster()
+        holders = [one for one in nodes if one.holds(index, term)]
+        self.history.commits.append(
+            Committed(
+                at=self.scheduler.now,
+                node=node.id,
+                index=index,
+                term=term,
+                holders=tuple(one.id for one in holders),
+                rosters=tuple({one.voters: None for one in holders}),
+            )
+        )
+
+    def commits_change(self, changed: Changed) -> None:
+        """Take note of a change of the roster that a node applies."""
+        self.history.changes.append(changed)
+
+    def led_without(self, node: SimNode, term: int) -> tuple[int, ...]:
+        """Return what was applied in earlier terms, as far back as matters, and a leader lacks."""
+        newest = [index for index, one in list(self.applied.items())[-COMPLETE_BACK:] if one < term]
+        return tuple(index for index in newest if not node.holds(index, self.applied[index]))
+
+    def members(self) -> list[str]:
+        """Return the ids of all nodes but those that were removed and don't know it yet."""
+        removed = self.removed()
+        return [one for one in self.nodes if one not in removed]
+
+    def removed(self) -> list[str]:
+        """Return the ids of those whose removal is committed."""
+        return [change.member for change in self.history.changes if change.kind == "rem"]
