@@ -119,3 +119,4 @@ def check_command(command: bytes) -> None:
     """
     if not command or command[0] not in KNOWN_TYPES:
         raise UnreadableEntryError(f"unknown log command type {command[:1]!r}")
+    roster_change(command)

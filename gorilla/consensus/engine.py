@@ -5,6 +5,7 @@ A turn does everything that is due, in an order that makes every promise durable
 the rest. The driver calls it when something has arrived or is due; the simulation does the same.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -64,7 +65,7 @@ class Engine:
             monotonic: This node's clock (seconds).
             random: For election timeouts.
             offload: Runs blocking work beside the loop.
-            joining: This node as invited: without a vote until its log names it.
+            joining: This node as invited: no candidate until its log names it.
 
         """
         self.journal = journal
@@ -315,7 +316,7 @@ class Engine:
             if pulse is not None:
                 due = min(due, now + pulse)
         else:
-            due = self._election.due
+            due = self._election.due if self._voters.counts_me else math.inf
         if self._reads.any:
             due = min(due, now + self._settings.heartbeat_s / 4)
         return max(now + 0.001, min(due, now + self._settings.turn_s))

@@ -64,7 +64,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     genesis: GenesisRef | None = None
     joining: bool = False
     """Whether it was invited to a cluster that there was already. Until its log says that it is a
-    member, it votes for nobody and asks for no votes."""
+    member, it asks for no votes."""
 
     @property
     def formed(self) -> bool:

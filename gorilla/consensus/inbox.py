@@ -176,10 +176,11 @@ class Inbox:
 
     # -- elections
 
+    # A node that is no member by its own log votes like all: whether that counts is decided by the
+    # candidate's log, which may be ahead. A cluster of one that grows could not do without it.
+
     def _vote_request(self, peer: MemberNode, message: Message) -> None:
         if self._is_behind(peer, message):
-            return
-        if not self._voters.counts_me:
             return
         alive = self._election.leader_alive(self._now(), self._voters.ids)
         if message["forced"] or not alive:
@@ -191,8 +192,6 @@ class Inbox:
             self._to_library(peer, message)
 
     def _prevote(self, peer: MemberNode, message: Message) -> None:
-        if not self._voters.counts_me:
-            return
         self._election.asked(peer.id, message, self._now(), self._voters.ids)
 
     def _prevoted(self, peer: MemberNode, message: Message) -> None:

@@ -138,10 +138,15 @@ class LeaderSide:
         self._parked.discard(peer)
         self._paused.pop(peer, None)
 
-    def forget(self, peer: str) -> None:
-        """``peer`` is no member any more: nothing it said counts from now on."""
-        self.lost_link(peer)
-        self.rounds.forget(peer)
+    def forget(self, peer: MemberNode) -> None:
+        """``peer`` is no member any more: nothing it said counts from now on.
+
+        The library is told that it is linked, as it is: its removal may be overwritten yet.
+        """
+        self.unpark(peer)
+        if self._paused.pop(peer.id, None) is not None:
+            self._transport.linked(peer)
+        self.rounds.forget(peer.id)
 
     def _unpark_all(self, node_of: NodeOf) -> None:
         self.shipper.clear()

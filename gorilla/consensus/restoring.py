@@ -2,7 +2,8 @@
 
 ``gorillad restore`` puts it in the first member's empty directory; forming the cluster brings it
 to the others. When a formed node starts for the first time, it becomes the local snapshot of log
-index 2, behind two entries that every such node makes alike, so the log begins on solid ground.
+index 3, on an entry 2 before it that every such node makes alike. So the log begins behind the
+entry 1 that an empty log has: a node that is added later can't go on from there without the state.
 """
 
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ from gorilla.consensus.roster import encode_members
 from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore
 from gorilla.service.packing import FORMAT_VERSION, PackingError, pack_chunks, unpack
 
-GENESIS_INDEX: Final = 2
+GENESIS_INDEX: Final = 3
 _MAGIC: Final = b"gorilla genesis 1\n"
 _READ_BYTES: Final = 1024 * 1024
 

@@ -133,6 +133,10 @@ class RosterSide:
         committed = self._core.raftCommitIndex
         return self._core.is_changing_roster or change_in_flight(self._journal[:], committed)
 
+    def is_linked(self, peer: str) -> bool:
+        """Return whether there is a link to a node."""
+        return peer in self._links
+
     def is_in_force(self, kind: str, member: Member) -> bool:
         """Return whether a change is committed."""
         members = self._roster.at(self._core.raftCommitIndex).members
@@ -177,7 +181,7 @@ class RosterSide:
         before = self._voters.members
         self._voters.refresh()
         for peer in before.keys() - self._voters.members.keys():
-            self._leading.forget(peer)
+            self._leading.forget(self._voters.node_of(peer))
         for peer in list(self.learners):
             if not leads or peer in self._voters.members:
                 self.drop_learner(peer)

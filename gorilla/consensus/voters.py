@@ -33,8 +33,8 @@ class Voters:
         newest = self._roster.at()
         mine = _in(newest, self._id)
         self.counts_me = mine is not None
-        """Whether this node is a member by its own log. Otherwise it votes for nobody, asks for
-        no votes, and waits: it is joining, or its removal is under way."""
+        """Whether this node is a member by its own log. Otherwise it asks for no votes, and waits:
+        it is joining, or its removal is under way."""
         self._me = mine or self._me
         others = [member for member in newest.members if member.id != self._id]
         self.members = {member.id: member for member in others}

@@ -82,7 +82,7 @@ def test_a_learner_that_is_far_behind_gets_a_snapshot_and_becomes_a_member():
     assert len(cluster.digests()) == 1
 
 
-def test_a_joining_node_neither_votes_nor_campaigns_before_its_log_names_it():
+def test_a_joining_node_does_not_campaign_before_its_log_names_it_and_its_vote_is_none():
     cluster = Cluster()
     leader = cluster.elect()
     learner = join(cluster, "d")
@@ -97,12 +97,13 @@ def test_a_joining_node_neither_votes_nor_campaigns_before_its_log_names_it():
     assert [n.name for n in cluster.nodes.values() if n.role is Role.LEADER] in ([], [leader.name])
     assert learner.role is Role.FOLLOWER
     assert learner.engine.view().term == term
-    for vote in ("request_vote", "prevote"):
-        message = {"type": vote, "term": term + 1, "forced": True, "round": 1}
-        log = {"last_log_index": 10_000, "last_log_term": term + 1}
-        learner.engine.received(survivor.name, message | log)
-    learner.turn()
-    assert learner.sent("response_vote", "prevoted") == []
+    for target in (survivor, learner):
+        asked = target.engine._election._round
+        vote = {"type": "prevoted", "round": asked, "granted": True, "term": term}
+        target.engine.received(survivor.name if target is learner else "d", vote)
+        target.turn()
+        assert target.engine.view().term == term
+        assert target.role is Role.FOLLOWER
 
 
 def test_a_joining_node_that_restarts_goes_on_learning_and_then_counts():
