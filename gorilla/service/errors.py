@@ -55,7 +55,7 @@ class ChangeRefusal(StrEnum):
 
 
 class ChangeRefusedError(GorillaError):
-    """Definite: this change of the cluster must not be made; nothing of it was done."""
+    """Definite: a change of the cluster must not be made; the message says what of it was done."""
 
     def __init__(self, reason: str, message: str) -> None:
         """Say why, in a word for programs and in a sentence with the remedy for people."""

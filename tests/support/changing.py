@@ -39,8 +39,8 @@ class RealClock:
 class ChangingNode:
     """One node; as its own ``PeerAccess`` it finds newcomers in the town."""
 
-    def __init__(self, town, name, members, *, joining=False):
-        self.town, self.name, self.member = town, name, member(name)
+    def __init__(self, town, name, members, *, joining=None):
+        self.town, self.name, self.member = town, name, joining or member(name)
         self.dialled = ()
         self.failures = []
         self.drains = []
@@ -65,7 +65,7 @@ class ChangingNode:
             monotonic=clock.monotonic,
             random=random.Random(name),
             offload=lambda work, done: self.driver.offload(work, done),  # noqa: PLW0108  not there yet
-            joining=self.member if joining else None,
+            joining=joining,
         )
         self.driver = Driver(self.engine, on_change=lambda: None, on_failure=self.failures.append)
         self.changes = ClusterChanges(
@@ -94,7 +94,7 @@ class ChangingNode:
         if joiner.name in self.town.declining:
             raise InviteError(f"{joiner.name} does not come: it belongs to another cluster")
         if joiner.name not in self.town.nodes:
-            self.town.start(joiner.name, members, joining=True)
+            self.town.start(joiner.name, members, joining=joiner)
 
     # -- looking
 
@@ -120,7 +120,7 @@ class Town:
         for name in names:
             self.start(name, members)
 
-    def start(self, name, members, *, joining=False):
+    def start(self, name, members, *, joining=None):
         """Start a node, and link it with all others."""
         node = ChangingNode(self, name, members, joining=joining)
         self.nodes[name] = node
@@ -170,9 +170,9 @@ class Town:
         if node is not None and (frm, to) in self.linked:
             node.driver.received(frm, msgspec.msgpack.decode(data))
 
-    def newcomer(self, name):
+    def newcomer(self, name, its_id=None):
         """A node that waits to be added: it is seen by whoever dials it."""
-        self.waiting[name] = info(name, cluster_id=None)
+        self.waiting[name] = info(name, cluster_id=None, its_id=its_id)
 
     def close(self):
         for node in self.nodes.values():
@@ -224,8 +224,9 @@ class Town:
         return await self.until(lambda: node.outcomes.get(number))
 
 
-def info(name, cluster_id="c"):
-    return PeerInfo(name=name, id=f"id-{name}", version="1", cluster_id=cluster_id, protocol=1)
+def info(name, cluster_id="c", its_id=None):
+    its_id = its_id or f"id-{name}"
+    return PeerInfo(name=name, id=its_id, version="1", cluster_id=cluster_id, protocol=1)
 
 
 __all__ = ["DEADLINE_S", "Role", "Town", "info", "member"]

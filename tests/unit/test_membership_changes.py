@@ -261,6 +261,28 @@ async def test_a_drained_node_leads_as_a_last_resort_and_gives_it_away_when_it_c
     assert leader.failures == []
 
 
+async def test_a_drained_leader_goes_on_while_the_only_other_one_lacks_most_of_the_log(
+    town, monkeypatch
+):
+    monkeypatch.setattr("gorilla.consensus.membership.leading.BEHIND_MAX", 5)
+    leader = await town.leader()
+    behind, drained = (node for node in town.nodes.values() if node is not leader)
+    send = leader.send
+    leader.send = lambda to, what: (
+        (to == behind.member.id and bool(what.get("entries"))) or send(to, what)
+    )
+    for node in (leader, drained):
+        node.changes.draining.set(draining=True)
+    for number in range(1, 10):
+        await town.acquire(leader, number)
+    stop = asyncio.Event()
+    running = asyncio.ensure_future(leader.changes.run(stop))
+    await town.acquire(leader, 10)
+    assert leader.engine._leading.successor is None
+    stop.set()
+    await running
+
+
 # -- nodes of other releases
 
 

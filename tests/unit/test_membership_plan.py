@@ -3,7 +3,15 @@
 import msgspec
 import pytest
 
-from gorilla.consensus.membership.plan import BEHIND_MAX, ClusterSight, Standing, plan
+from gorilla.consensus.membership.plan import (
+    BEHIND_MAX,
+    ClusterSight,
+    Standing,
+    as_resumed,
+    is_in_force,
+    pinned,
+    plan,
+)
 from gorilla.service.errors import ChangeRefusedError, MemberNotFoundError
 from gorilla.service.ports import (
     AddMember,
@@ -144,3 +152,27 @@ def test_a_transfer_to_the_leader_itself_has_no_steps():
     assert steps(plan(sight(), TransferLeadership(to="b"), force=False)) == [
         ("HandOver", None, "b")
     ]
+
+
+def replaced(name="c"):
+    """What the leader sees when an empty directory has taken a member's place and its name."""
+    seen = sight()
+    new = msgspec.structs.replace(member(name), id="id-new")
+    members = (*(one for one in seen.members if one.member.name != name), Standing(new))
+    return msgspec.structs.replace(seen, members=members)
+
+
+def test_a_member_of_the_same_name_and_address_is_in_force_once_it_is_another_one():
+    change = pinned(add("c", replaces="c"), [one.member for one in sight().members])
+    assert change.replaces == "id-c"
+    assert not is_in_force(sight(), change)
+    assert not is_in_force(sight("ab"), change)
+    assert is_in_force(replaced(), change)
+
+
+def test_what_is_left_of_a_replacement_and_what_was_made_of_it():
+    change = add(replaces="id-c")
+    assert as_resumed(sight(), change) == (change, ())
+    assert as_resumed(sight("ab"), change) == (add(), ("remove id-c",))
+    assert is_in_force(sight("ab"), RemoveMember(member="c"))
+    assert not is_in_force(sight(), RemoveMember(member="c"))

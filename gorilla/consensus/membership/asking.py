@@ -11,7 +11,7 @@ import msgspec
 from gorilla.consensus.driver import Driver
 from gorilla.consensus.engine import Engine
 from gorilla.consensus.membership.draining import Draining
-from gorilla.consensus.membership.leading import LeaderChanges
+from gorilla.consensus.membership.leading import LeaderChanges, with_done
 from gorilla.consensus.membership.messages import (
     ANSWER,
     ASK,
@@ -28,6 +28,7 @@ from gorilla.consensus.membership.messages import (
     decode_asked,
     encode,
 )
+from gorilla.consensus.membership.plan import pinned
 from gorilla.consensus.peers.joining import PeerAccess
 from gorilla.consensus.ports import Message
 from gorilla.service.errors import (
@@ -97,10 +98,7 @@ class ClusterChanges:
     async def run(self, stop: asyncio.Event) -> None:
         """Keep a drained node from leading, until ``stop`` is set or it is cancelled."""
         while not stop.is_set():
-            try:
-                await self._leading.step_down()
-            except ChangeRefusedError as error:
-                log.warning("this drained node leads, and can't hand over: %s", error)
+            await self._leading.step_down()
             try:
                 await asyncio.wait_for(stop.wait(), STEP_DOWN_EVERY_S)
             except TimeoutError:
@@ -110,6 +108,7 @@ class ClusterChanges:
         self, change: Change, *, force: bool, dry_run: bool, deadline_s: float
     ) -> ChangeReport:
         """Make a change, and wait until it is committed: see ``service.ports.Membership``."""
+        change = pinned(change, self._engine.roster.members)
         asked = Asked(change=change, force=force, dry_run=dry_run, left_s=0.0)
         began, steps = self._loop.time(), tuple[str, ...]()
         while (leader := await self._leader(deadline_s)) is not None:
@@ -237,12 +236,8 @@ def _concluded(answer: Answer | None, steps: tuple[str, ...]) -> ChangeReport | 
         case Done(report=report):
             return msgspec.structs.replace(report, steps=(*steps, *report.steps))
         case Refused(reason=reason, message=message):
-            raise ChangeRefusedError(reason, _after(message, steps))
+            raise ChangeRefusedError(reason, with_done(message, steps))
         case NotFound(message=message):
-            raise MemberNotFoundError(_after(message, steps))
+            raise MemberNotFoundError(with_done(message, steps))
         case _:
             return None
-
-
-def _after(message: str, steps: tuple[str, ...]) -> str:
-    return f"{message} (done before that: {'; '.join(steps)})" if steps else message

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import msgspec
+
 from gorilla.consensus.driver import Driver
 from gorilla.consensus.engine import Engine
 from gorilla.consensus.membership.draining import Draining
@@ -36,7 +38,7 @@ from gorilla.consensus.membership.plan import (
 from gorilla.consensus.peers.joining import InviteError, PeerAccess
 from gorilla.consensus.roster import RosterRefusedError
 from gorilla.service.errors import ChangeRefusal as Why, ChangeRefusedError, MemberNotFoundError
-from gorilla.service.ports import AddMember, Change, Member
+from gorilla.service.ports import AddMember, Change, Member, TransferLeadership
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +99,17 @@ class LeaderChanges:
         if busy or not self._draining.mine or not self._engine.roster.members[1:]:
             return
         others = [one for one in self._sight(None).members if one.member != self._engine.me]
-        fit = [one for one in others if one.reachable and not one.draining]
+        fit = [
+            one for one in others if one.reachable and not one.draining and one.behind <= BEHIND_MAX
+        ]
         if fit:
             best = min(fit, key=lambda one: (one.behind, one.member.name))
-            await self._hand_over(best.member, self._loop.time() + HAND_OVER_S_MAX)
+            change = TransferLeadership(to=best.member.id)
+            answer = await self.make(
+                Asked(change=change, force=False, dry_run=False, left_s=HAND_OVER_S_MAX)
+            )
+            if isinstance(answer, Refused):
+                log.warning("this drained node leads, and can't hand over: %s", answer.message)
 
     async def _make(self, asked: Asked) -> Answer:
         deadline_s = self._loop.time() + asked.left_s
@@ -108,24 +117,25 @@ class LeaderChanges:
             return await self._planned(asked, deadline_s)
         except ChangeRefusedError as error:
             return Refused(error.reason, str(error))
-        except RosterRefusedError as error:
-            return Refused(Why.NOT_NOW, str(error))
         except MemberNotFoundError as error:
             return NotFound(str(error))
 
     async def _planned(self, asked: Asked, deadline_s: float) -> Answer:
         change = asked.change
         with self._looking_for(change):
-            sight = self._sight(await self._newcomer(change, deadline_s))
+            sight, done = self._sight(await self._newcomer(change, deadline_s)), tuple[str, ...]()
             if asked.resumed:
                 if is_in_force(sight, change) or _has_moved(asked, sight):
                     members = tuple(one.member for one in sight.members)
                     return Done(Plan((), members).report(done=True))
-                change = as_resumed(sight, change)
-            plan_ = plan(sight, change, force=asked.force)
+                change, done = as_resumed(sight, change)
+            try:
+                plan_ = plan(sight, change, force=asked.force)
+            except ChangeRefusedError as error:
+                raise ChangeRefusedError(error.reason, with_done(error, done)) from error
             if asked.dry_run:
                 return Done(plan_.report(done=False))
-            return await self._carry_out(plan_, deadline_s)
+            return await self._carry_out(plan_, deadline_s, done)
 
     # -- looking
 
@@ -173,21 +183,23 @@ class LeaderChanges:
 
     # -- doing
 
-    async def _carry_out(self, plan_: Plan, deadline_s: float) -> Answer:
+    async def _carry_out(self, plan_: Plan, deadline_s: float, done: tuple[str, ...]) -> Answer:
+        """Take the steps; ``done`` were taken before, by another leader."""
         for number, step in enumerate(plan_.steps, 1):
             log.info("change of the cluster, step %d of %d: %s", number, len(plan_.steps), step)
             try:
                 went = await self._take(step, deadline_s)
             except (ChangeRefusedError, RosterRefusedError) as error:
-                reason = getattr(error, "reason", Why.NOT_NOW)
-                raise ChangeRefusedError(
-                    reason, _with_done(error, plan_.steps[: number - 1])
-                ) from error
+                if self._engine.roster.leads:
+                    reason = getattr(error, "reason", Why.NOT_NOW)
+                    raise ChangeRefusedError(reason, with_done(error, done)) from error
+                went = False  # the next leader goes on
             if not went:
                 return Unsure() if number > 1 or not isinstance(step, Learn) else NotLeading()
+            done += (str(step),)
             if isinstance(step, HandOver) and number < len(plan_.steps):
-                return Moved(tuple(str(one) for one in plan_.steps[:number]))
-        return Done(plan_.report(done=True))
+                return Moved(done)
+        return Done(msgspec.structs.replace(plan_.report(done=True), steps=done))
 
     async def _take(self, step: Step, deadline_s: float) -> bool:
         """Take a step; returns whether it was seen to the end."""
@@ -243,10 +255,12 @@ class LeaderChanges:
         roster.transfer(to.id)
         self._driver.wake()
         try:
-            gone = await self._driver.until(lambda: not roster.leads, limit_s)
+            await self._driver.until(
+                lambda: not roster.leads or not roster.is_linked(to.id), limit_s
+            )
         finally:
             roster.keep()
-        if not gone:
+        if roster.leads:
             raise ChangeRefusedError(
                 Why.NOT_TAKEN_OVER,
                 f"{to.name} did not take over in time: see in its log why, or name another member",
@@ -277,7 +291,6 @@ def _has_moved(asked: Asked, sight: ClusterSight) -> bool:
     return wants_any and asked.led_by is not None and asked.led_by != sight.leader
 
 
-def _with_done(error: Exception, done: tuple[Step, ...]) -> str:
-    if not done:
-        return str(error)
-    return f"{error} (done before that: {'; '.join(str(step) for step in done)})"
+def with_done(error: Exception | str, done: tuple[str, ...]) -> str:
+    """Say what was done of a change that is refused."""
+    return f"{error} (done before that: {'; '.join(done)})" if done else str(error)

@@ -1,5 +1,6 @@
 """Whether a change of the cluster may be made now, and its steps: rules without any I/O."""
 
+from collections.abc import Iterable
 from typing import Final, NoReturn
 
 import msgspec
@@ -150,29 +151,40 @@ def plan(sight: ClusterSight, change: Change, *, force: bool) -> Plan:
             return _drain(sight, find(sight, key), draining=draining)
 
 
+def pinned(change: Change, members: Iterable[Member]) -> Change:
+    """Return the change with the id of whom it replaces: the name may be its successor's, too."""
+    match change:
+        case AddMember(replaces=str() as key):
+            ids = (one.id for one in members if key in (one.id, one.name))
+            return msgspec.structs.replace(change, replaces=next(ids, key))
+        case _:
+            return change
+
+
 def is_in_force(sight: ClusterSight, change: Change) -> bool:
     """Return whether a change that was asked for before needs no step any more.
 
     For those that can't be planned again once they are made.
     """
     match change:
-        case AddMember(name=name, peer=peer, http=http):
+        case AddMember(name=name, peer=peer, http=http, replaces=leaving):
             wanted = (name, peer, http)
             members = (one.member for one in sight.members)
-            return any((one.name, one.peer, one.http) == wanted for one in members)
+            has_left = leaving is None or not _is_member(sight, leaving)
+            return has_left and any((one.name, one.peer, one.http) == wanted for one in members)
         case RemoveMember(member=key):
             return not _is_member(sight, key)
         case _:
             return False
 
 
-def as_resumed(sight: ClusterSight, change: Change) -> Change:
-    """Return what is left of a change whose first steps may have been made already."""
+def as_resumed(sight: ClusterSight, change: Change) -> tuple[Change, tuple[str, ...]]:
+    """Return what is left of a change, and in words what was made of it already."""
     match change:
         case AddMember(replaces=str() as leaving) if not _is_member(sight, leaving):
-            return msgspec.structs.replace(change, replaces=None)
+            return msgspec.structs.replace(change, replaces=None), (f"remove {leaving}",)
         case _:
-            return change
+            return change, ()
 
 
 def _is_member(sight: ClusterSight, key: str) -> bool:
