@@ -63,12 +63,14 @@ async def test_a_node_with_another_secret_is_told_only_that_authentication_faile
 @on_both_loops
 async def test_a_wiped_directory_under_a_members_name_is_linked_for_formation_only():
     async with cluster_of("n1", "n2", started=["n1"]) as cluster:
-        cluster.networks["n1"].serve_formation(Recorder())
+        formation = Recorder()
+        cluster.networks["n1"].serve_formation(formation)
         wiped = Member(id="another", name="n2", peer="127.0.0.1:1", http="")
         network, handler = await cluster.start("n2", member=wiped, cluster_id=None)
         network.serve_formation(handler)
 
         await handler.until(lambda: handler.count("linked"))
+        await formation.until(lambda: formation.count("linked"))
 
         assert cluster.networks["n1"].linked() == ()
         assert cluster.handlers["n1"].count("connected") == 0

@@ -154,6 +154,24 @@ def test_an_office_is_handed_over_only_when_nothing_is_under_way():  # H44
     assert len(cluster.digests()) == 1
 
 
+def test_an_office_is_not_handed_over_while_an_entry_lacks_its_majority():  # H44
+    cluster = Cluster(5)
+    leader = cluster.elect()
+    furthest, *others = cluster.followers()
+    cluster.cut = {(leader.name, other.name) for other in others}
+    assert cluster.acquire(leader, 1)
+    cluster.settle()
+    assert leader.engine._core.match_index(furthest.name) == leader.journal.last_index
+
+    leader.engine.leave()
+    leader.engine.turn()
+    assert leader.sent("timeout_now") == []
+    cluster.cut.clear()
+    cluster.run(0.5)
+    assert isinstance(leader.outcomes[1], Granted)
+    assert cluster.leader() is not leader
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_dead_leader_is_replaced_before_the_election_timeout(seed):
     cluster = Cluster(seed=seed)

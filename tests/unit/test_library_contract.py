@@ -1,5 +1,6 @@
 """What Gorilla relies on inside PySyncObj: a new version must fail here before anything else."""
 
+import ast
 import hashlib
 import inspect
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pysyncobj import SyncObj, syncobj
+from pysyncobj.transport import Transport
 
 from gorilla.consensus import library
 from gorilla.consensus.codec import (
@@ -85,12 +87,74 @@ def test_what_is_unsafe_in_the_library_is_used_nowhere(name):  # H19, H20, H25, 
     assert users == []
 
 
-def test_overridden_methods_keep_the_signatures_of_the_library():
-    private = ("generateRaftTimeout", "changeCluster", "doApplyCommand")
-    for name in ("_applyCommand", *(f"_SyncObj__{name}" for name in private)):
-        ours = inspect.signature(getattr(library.RaftCore, name))
-        theirs = inspect.signature(getattr(SyncObj, name))
-        assert list(ours.parameters) == list(theirs.parameters)
+PAIRS = pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        (
+            library.RaftCore,
+            SyncObj,
+            {
+                "_SyncObj__generateRaftTimeout",
+                "_SyncObj__doApplyCommand",
+                "_SyncObj__changeCluster",
+                "_applyCommand",
+            },
+        ),
+        (library.GuardedTransport, Transport, {"ready", "send", "addNode", "dropNode"}),
+    ],
+)
+
+
+@PAIRS
+def test_exactly_what_is_meant_to_be_overridden_is_and_keeps_its_parameters(ours, theirs, expected):
+    overridden = {name for name in vars(ours) if name in vars(theirs) and not is_common(name)}
+    assert overridden == expected
+    for name in overridden:
+        if inspect.isfunction(vars(theirs)[name]):
+            parameters = inspect.signature(getattr(ours, name)).parameters
+            assert list(parameters) == list(inspect.signature(getattr(theirs, name)).parameters)
+
+
+def is_common(name):
+    return name.startswith("__") and name.endswith("__")
+
+
+@PAIRS
+def test_every_method_of_the_library_that_is_called_takes_what_it_is_given(ours, theirs, expected):
+    del expected
+    calls = list(own_calls(ours))
+    assert calls
+    for name, arguments, keywords in calls:
+        if name not in vars(ours):
+            inspect.signature(vars(theirs)[name]).bind("self", *arguments, **keywords)
+
+
+def own_calls(our_class):
+    """What a class calls on itself and on ``super()``: name, arguments, keyword arguments."""
+    for node in ast.walk(ast.parse(inspect.getsource(our_class))):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        receiver = ast.unparse(node.func.value)
+        if receiver in ("self", "super()") and not is_common(node.func.attr):
+            keywords = {keyword.arg: None for keyword in node.keywords}
+            if node.func.attr not in ("_on_apply", "_on_roster", "on_change"):
+                yield node.func.attr, node.args, keywords
+
+
+def test_the_deadline_that_is_overridden_is_a_plain_attribute_of_the_library():
+    text = resources.files("pysyncobj").joinpath("syncobj.py").read_text()
+    assert "self.__raftElectionDeadline = " in text
+    assert "_SyncObj__raftElectionDeadline" not in vars(SyncObj)
+
+
+def test_no_other_module_reaches_into_the_library():
+    reach = re.compile(
+        r"_SyncObj__|\._(?:isLeader|getLeader|onTick|applyCommand|onNode\w*|onMessage\w*)\b"
+        r"|\b(?:core|transport)\._"
+    )
+    rooms = Path(library.__file__).parents[1]
+    others = [path for path in rooms.rglob("*.py") if path != Path(library.__file__)]
+    assert [path.name for path in others if reach.search(path.read_text())] == []
 
 
 MEMBER = Member(id="ab" * 16, name="n4", peer="h:1", http="h:2")
