@@ -11,7 +11,7 @@ from tests.support.chaos.judge import fencing_range, judge
 from tests.support.chaos.machine import Business
 from tests.support.chaos.nemesis import Nemesis
 from tests.support.chaos.workload import BALANCED, CALL_S_MAX, Workload
-from tests.support.real_cluster import call
+from tests.support.real_cluster import call, until_equal
 
 SETTLED_S = 1.0
 READY_S_MAX = 60.0
@@ -90,6 +90,7 @@ class Round:
         self._measure(since, until)
         self._look_at_minority()
         verdict.violations += await asyncio.to_thread(self._lost, locks)
+        await self._until_equal()
         await asyncio.to_thread(self._judge)
         verdict.took_s = round(time.monotonic() - began, 1)
         return verdict
@@ -119,6 +120,13 @@ class Round:
             await self.environment.nodes.until_ready(within_s=READY_S_MAX)
         except AssertionError as error:
             self.verdict.violations.append(f"not ready again: {error}")
+
+    async def _until_equal(self) -> None:
+        """With nobody asking, all nodes come to the same entry; their tables are the same then."""
+        try:
+            await until_equal(self.environment.nodes)
+        except AssertionError as error:
+            self.verdict.violations.append(f"tables differ: {error}")
 
     def _measure(self, since: float, until: float) -> None:
         verdict, nemesis, operations = self.verdict, self.nemesis, self.workload.operations
