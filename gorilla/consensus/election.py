@@ -21,6 +21,9 @@ from gorilla.consensus.settings import EngineSettings
 SUSPECT_DELAY_S: Final = (0.02, 0.15)
 """How long to wait, after the leader's connection broke, before asking for pre-votes (s)."""
 
+AGAIN_S: Final = (0.25, 0.5)
+"""How long to wait, while that connection is gone, before asking again (seconds)."""
+
 Tell = Callable[[str, Message], None]
 
 
@@ -45,6 +48,7 @@ class Election:
         self._tell = tell
         self._leader_heard_at = float("-inf")
         self._leader_lost = False
+        self._again_at = float("inf")
         self._acked_at: dict[str, float] = {}
         self._acked_really: dict[str, float] = {}
         self._round = rng.getrandbits(48)
@@ -62,6 +66,7 @@ class Election:
         """Note an append of the present leader."""
         self._leader_heard_at = now
         self._leader_lost = False
+        self._again_at = float("inf")
         self._granted = None
 
     def heard_ack(self, peer: str, now: float) -> None:
@@ -109,7 +114,15 @@ class Election:
     @property
     def due(self) -> float:
         """When to ask for an election if nothing is heard (this node's clock, seconds)."""
-        return self._core.election_deadline + self.patience_s
+        return min(self._core.election_deadline, self._again_at) + self.patience_s
+
+    def _hurry(self, now: float) -> None:
+        """Ask again soon when the leader's process seems to be dead, should this come to nothing.
+
+        An answer may have been no only because the others had not noticed yet, or votes be split.
+        """
+        if self._leader_lost:
+            self._again_at = now + self._rng.uniform(*AGAIN_S)
 
     def before_tick(self, now: float, peers: Sequence[str]) -> None:
         """Hold the library's election back until a majority would have it."""
@@ -123,6 +136,7 @@ class Election:
             core.may_campaign = True
         elif won and not self.leader_alive(now, peers):
             self._granted = None
+            self._hurry(now)
             core.election_deadline = 0.0
             core.may_campaign = True
         elif self.due < now:
@@ -133,6 +147,7 @@ class Election:
         self._granted = set()
         self._asked_in = self._core.raftCurrentTerm
         self._core.election_deadline = now + self._core.draw_election_timeout()
+        self._hurry(now)
         for peer in peers:
             self._tell(
                 peer,

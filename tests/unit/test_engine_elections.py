@@ -181,6 +181,20 @@ def test_a_dead_leader_is_replaced_before_the_election_timeout(seed):
     assert cluster.leader() is not leader
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_votes_for_the_office_of_a_dead_leader_that_are_split_are_asked_for_again_soon(seed):
+    cluster = Cluster(seed=seed)
+    cluster.remove(cluster.elect().name)
+    for node in cluster.nodes.values():
+        election = node.engine._election
+        election._granted = set(cluster.nodes) - {node.name}
+        election._asked_in = node.engine.view().term
+        node.turn()
+    assert {node.role for node in cluster.nodes.values()} == {Role.CANDIDATE}
+    cluster.run(0.65)
+    assert cluster.leader().engine.known_leader(cluster.leader().engine.now())
+
+
 def test_a_broken_link_to_one_follower_costs_the_leader_nothing():
     cluster = Cluster()
     leader = cluster.elect()
