@@ -96,6 +96,11 @@ class SimDisk:
         self.on_op: Callable[[str], None] | None = None
         self.life = 0
         self.syncs = 0
+        self.page_bytes = 0
+        """Size of the pieces in which unsynced data may be lost one by one; 0 for none: it is then
+        lost from some place on."""
+        self.lost = {"files cut": 0, "files torn": 0, "pages lost": 0, "names lost": 0}
+        """What power losses took so far, by kind."""
         self._names: dict[str, _Inode] = {}
         self._durable: dict[str, _Inode] = {}
         self._changes: list[_Change] = []
@@ -119,25 +124,39 @@ class SimDisk:
         for change in self._changes:
             if rng.random() < 0.5:
                 self._make_durable(change)
+            else:
+                self.lost["names lost"] += 1
         self._changes.clear()
         self._names = dict(self._durable)
         # A half durable rename leaves two names for one file.
         for inode in {id(inode): inode for inode in self._names.values()}.values():
             self._lose_data(inode, rng)
 
-    @staticmethod
-    def _lose_data(inode: _Inode, rng: random.Random) -> None:
+    def _lose_data(self, inode: _Inode, rng: random.Random) -> None:
         unsynced = len(inode.data) - inode.synced
         if unsynced == 0:
             return
         kept = rng.choice((0, unsynced, rng.randint(0, unsynced)))
+        self.lost["files cut"] += kept < unsynced
         del inode.data[inode.synced + kept :]
         if kept and rng.random() < 0.5:
             # The length reached the disk, the last piece of the data did not.
+            self.lost["files torn"] += 1
             torn = rng.randint(1, kept)
             fill = bytes(torn) if rng.random() < 0.5 else rng.randbytes(torn)
             inode.data[len(inode.data) - torn :] = fill
+        if self.page_bytes and rng.random() < 0.5:
+            self._lose_pages(inode, rng)
         inode.synced = len(inode.data)
+
+    def _lose_pages(self, inode: _Inode, rng: random.Random) -> None:
+        """Lose any pieces of what was not synced, also before others that reached the disk."""
+        size = self.page_bytes
+        for start in range(inode.synced, len(inode.data), size):
+            if rng.random() < 0.4:
+                end = min(start + size, len(inode.data))
+                inode.data[start:end] = bytes(end - start)
+                self.lost["pages lost"] += 1
 
     def _make_durable(self, change: _Change) -> None:
         if change.kind == "remove":

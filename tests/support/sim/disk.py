@@ -11,6 +11,10 @@ SYNC_S = (0.0001, 0.0015)
 """What a sync takes on a disk that is well, shortest and longest."""
 
 
+PAGE_BYTES = 64
+"""Pieces of a file that reach the disk in any order; small, as the files of a run are."""
+
+
 class KilledError(BaseException):
     """The process dies at this very operation; no ``except Exception`` outlives it."""
 
@@ -21,6 +25,9 @@ class MachineDisk:
     def __init__(self, rng: random.Random, spend: Callable[[float], None]) -> None:
         """Draw from ``rng``; tell ``spend`` how many seconds an operation blocked its process."""
         self.files = SimDisk()
+        self.files.page_bytes = PAGE_BYTES
+        self.failed = {"disk full": 0, "disk failed": 0}
+        """How often an operation met with a fault, by kind."""
         self.slow_s = 0.0
         self.is_dead = False
         self.dies_of_power_loss = False
@@ -77,6 +84,7 @@ class MachineDisk:
         if self.is_dead:
             raise KilledError(f"{operation} by a dying process")
         if self._is_full and operation.startswith("write") and operation.endswith("within"):
+            self.failed["disk full"] += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if operation.startswith("sync") and operation.endswith("after"):
             self._spend(self._rng.uniform(*SYNC_S) + self.slow_s)

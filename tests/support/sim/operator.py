@@ -4,6 +4,7 @@ It does what the planner and the leader's actor do: it asks whoever leads, lets 
 before it counts, hands over before it removes the leader, and asks again when it got no answer.
 """
 
+import functools
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -49,9 +50,10 @@ class Operator:
     def __init__(self, world: "World") -> None:
         self._world = world
         self._change: Change | None = None
-        self.counts: dict[str, int] = {}
-        self.learning: dict[str, Member] = {}
-        """Those who were let in, and don't count yet."""
+        self.touched: frozenset[str] = frozenset()
+        """Ids of the members that the change under way is about."""
+        self.replaces_the_lost = False
+        """Whether it is one that leaves fewer members than count until it is done."""
 
     @property
     def is_busy(self) -> bool:
@@ -90,6 +92,30 @@ class Operator:
         learning.kind, learning.next = "learn", [leaving]
         return self._begin(learning)
 
+    def take_back(self, rng: random.Random) -> bool:
+        """Ask for a node that was removed, with its old identity: never may that be begun."""
+        gone = [one.machine.member for one in self._world.retired]
+        leaders = self._world.leaders()
+        if self.is_busy or not gone or not leaders:
+            return False
+        node = rng.choice(leaders)
+        node.post(0.0, self._take_back, node, rng.choice(gone))
+        return True
+
+    def _take_back(self, node: "SimNode", member: Member) -> None:
+        roster = node.process.engine.roster if node.process is not None else None
+        if roster is None or not roster.leads or member.id not in self._world.removed():
+            return
+        if member.id in {one.id for one in roster.members}:
+            return  # a leader of the past, to whom it still is one
+        for ask in (roster.add_learner, functools.partial(roster.change, "add")):
+            try:
+                ask(member)
+            except RosterRefusedError:
+                self._count("removed one refused")
+            else:
+                self._world.history.mishaps.append(f"{node.id} takes {member.id} back")
+
     def move(self, rng: random.Random, victim: str) -> bool:
         """Give a member another address."""
         node = self._world.nodes.get(victim)
@@ -112,8 +138,9 @@ class Operator:
 
     def _begin(self, change: Change) -> bool:
         self._change = change
-        if change.kind in {"add", "learn"}:
-            self.learning[change.member.id] = change.member
+        about = [change, *change.next]
+        self.touched = frozenset(one.member.id for one in about)
+        self.replaces_the_lost = False
         self._world.scheduler.note("CHANGE", change.kind, change.member.id)
         self._world.scheduler.after(0.0, self._look, change)
         return True
@@ -154,8 +181,6 @@ class Operator:
         self._world.scheduler.note("CHANGED", change.kind, change.member.id)
         self._count(change.kind)
         self._change = None
-        if change.kind == "add":
-            del self.learning[change.member.id]
         if change.next:
             self._change = change.next[0]
             self._world.scheduler.after(0.0, self._look, self._change)
@@ -165,12 +190,11 @@ class Operator:
         self._count("given up")
         for left in change.next:
             if left.kind == "add":
-                self.learning.pop(left.member.id, None)
                 self._world.retire(self._world.nodes[left.member.id], "not needed")
         self._change = None
 
     def _count(self, kind: str) -> None:
-        self.counts[f"change {kind}"] = self.counts.get(f"change {kind}", 0) + 1
+        self._world.happens(f"change: {kind}")
 
     def _learn(self, change: Change, node: "SimNode", process: "Process") -> bool:
         """Have the leader teach the newcomer; returns whether it has learned enough."""

@@ -60,6 +60,7 @@ _MEMBERS: Weights = {
     "member_replace": 3,
     "member_lose": 2,
     "member_move": 1,
+    "member_return": 1,
     "transfer_to": 2,
 }
 _OTHERS: Weights = {

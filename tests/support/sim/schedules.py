@@ -91,6 +91,7 @@ SCHEDULES: dict[str, Schedule] = {
     "member_replace": churn.replace,
     "member_lose": churn.lose,
     "member_move": churn.move,
+    "member_return": churn.take_back,
     "transfer_to": churn.transfer_to,
     "upgrade": upgrades.upgrade,
     "roll_back": upgrades.roll_back,

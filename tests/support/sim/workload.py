@@ -55,6 +55,8 @@ class Client:
         self._rng = world.scheduler.random(f"client {name}")
         self._beliefs = {resource: Believed() for resource in world.resources}
         self._stopped = False
+        self.patience_s: float | None = None
+        """How long it waits for every answer; None for as long as the profile says."""
 
     def begin(self) -> None:
         """Start asking."""
@@ -107,7 +109,7 @@ class Client:
         world.opened(request)
         world.scheduler.note(self.name, "asks", node, kind, resource, token or "", timeout_ms)
         world.scheduler.after(world.client_latency(), world.arrive, request)
-        patience_s = self._rng.uniform(*world.profile.patience_s)
+        patience_s = self.patience_s or self._rng.uniform(*world.profile.patience_s)
         world.scheduler.after(patience_s, self.answered, request, Answer(Result.UNKNOWN))
         return request
 

@@ -33,6 +33,8 @@ from tests.support.sim.workload import Answer, Client, Request
 WALL_MS = 1_700_000_000_000
 LOG_LOOK_S = 0.5
 SETTLE_STEP_S = 0.25
+NEWCOMER_S_MAX = 2.5
+"""How long whoever acquires everything at the end waits for an answer."""
 ACQUIRE_S_MAX = 10.0
 """How long, beyond the longest lease, a resource may stay impossible to acquire at the end."""
 
@@ -69,7 +71,8 @@ class World(Observer):
         self.resources = [f"lock-{number}" for number in range(profile.resources)]
         for machine in make_machines(self):
             self._add_node(machine)
-        self.operator = Operator(self)
+        self.operators = [Operator(self), Operator(self)]
+        """Two who don't know of each other: only the cluster keeps their changes apart."""
         self.sizes = list(churn.PATH)
         """How many members there are to be next, and then."""
         self.faults = plan(profile, seed) if faults is None else faults
@@ -143,8 +146,7 @@ class World(Observer):
             return
         runs_on = sorted({one for one in self.removed() if one in self.nodes})
         self.history.leftovers += [f"{one} was removed and goes on" for one in runs_on]
-        if self.operator.is_busy:
-            self.history.leftovers.append(self.operator.status)
+        self.history.leftovers += [one.status for one in self.operators if one.is_busy]
         self.history.standings = [self._standing(node) for node in self.nodes.values()]
         self._look_at_logs()
 
@@ -162,7 +164,7 @@ class World(Observer):
             and all(standing.up for standing in standings)
             and len({standing.applied for standing in standings}) == 1
             and not self._open
-            and not self.operator.is_busy
+            and not any(operator.is_busy for operator in self.operators)
             and not any(one in self.nodes for one in self.removed())
         )
 
@@ -170,6 +172,7 @@ class World(Observer):
         """Have a newcomer acquire every resource once: leases must end, releases must hold."""
         newcomer = Client(self, "newcomer", self.make_clock())
         newcomer.stop()
+        newcomer.patience_s = NEWCOMER_S_MAX
         end = self.scheduler.now + self.profile.timeouts_s[1] + ACQUIRE_S_MAX
         for resource in self.resources:
             request: Request | None = None
@@ -198,7 +201,11 @@ class World(Observer):
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
 
     def _counts(self) -> dict[str, int]:
-        counts = self.nemesis.counts | self.operator.counts | self.happened
+        for node in (*self.nodes.values(), *self.retired):
+            for kind, number in (node.machine.disk.failed | node.machine.disk.files.lost).items():
+                self.happens(f"disk: {kind}", number)
+        faults = {f"fault: {kind}": number for kind, number in self.nemesis.counts.items()}
+        counts = faults | self.happened
         counts |= {f"network: {kind}": number for kind, number in self.network.counts.items()}
         counts["leaderships"] = len(self.history.led)
         counts["processes started"] = len(self.history.opened)
