@@ -2,6 +2,7 @@
 
 import random
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -208,14 +209,23 @@ def test_a_later_format_asks_for_the_later_program():
         SnapshotStore(disk_with({name_of(7): bytes(data)})).latest()
 
 
-def test_a_chunk_that_inflates_beyond_what_it_says_is_refused_in_bounded_memory():
+@pytest.mark.parametrize(
+    ("says", "why"), [(10, "another length than it says"), (100_000_000, "is too large")]
+)
+def test_a_chunk_that_inflates_beyond_bounds_is_refused_in_bounded_memory(says, why):
     bomb = zlib.compress(bytes(100_000_000), 9)
-    crc = zlib.crc32(bomb, zlib.crc32(struct.pack("<BII", 2, 10, len(bomb))))
-    section = struct.pack("<BIII", 2, 10, len(bomb), crc) + bomb
+    crc = zlib.crc32(bomb, zlib.crc32(struct.pack("<BII", 2, says, len(bomb))))
+    section = struct.pack("<BIII", 2, says, len(bomb), crc) + bomb
     data = Encoder(meta_of(2)).start() + section
 
-    with pytest.raises(CorruptSnapshotError, match="another length than it says"):
-        Reader("bomb", lambda offset, size: data[offset : offset + size]).verify(len(data))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptSnapshotError, match=why):
+            Reader("bomb", lambda offset, size: data[offset : offset + size]).verify(len(data))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000
 
 
 def test_a_format_1_file_stays_readable():
