@@ -59,10 +59,31 @@ def _run_many(arguments: argparse.Namespace) -> list[Outcome]:
             for kind, number in outcome.counts.items():
                 totals[kind] = totals.get(kind, 0) + number
             _progress(done, len(jobs), len(broken), started)
-    print("  ".join(f"{kind}: {number}" for kind, number in sorted(totals.items())))
+    _tell_totals(totals, names, arguments.count)
     took_s = time.monotonic() - started
-    print(f"{len(jobs)} runs in {took_s:.1f} s, {len(broken)} broke a promise")
+    print(f"{len(jobs)} runs in {took_s:.0f} s, {len(broken)} broke a promise")
     return broken
+
+
+def _tell_totals(totals: dict[str, int], names: list[str], seeds: int) -> None:
+    """Say what happened in all runs together: what there was of each kind, and sums of kinds."""
+    parts: dict[str, dict[str, int]] = {}
+    for kind, number in sorted(totals.items()):
+        part, _, rest = kind.rpartition(": ")
+        parts.setdefault(part or "happened", {})[rest] = number
+    for part, numbers in parts.items():
+        print(f"{part}:")
+        for kind, number in sorted(numbers.items(), key=lambda item: -item[1]):
+            print(f"  {number:12,}  {kind}")
+    faults = sum(parts.get("fault", {}).values())
+    print(
+        f"{seeds} seeds of {len(names)} profiles: {totals.get('operations', 0):,} operations of"
+        f" clients, {faults:,} faults, {totals.get('leaderships', 0):,} elections,"
+        f" {totals.get('roster changes', 0):,} membership changes,"
+        f" {totals.get('snapshots begun', 0):,} snapshots begun and"
+        f" {totals.get('snapshots installed', 0):,} installed,"
+        f" {totals.get('restarts', 0):,} restarts"
+    )
 
 
 def _progress(done: int, total: int, broken: int, started: float) -> None:

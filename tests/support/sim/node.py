@@ -49,6 +49,10 @@ class Surroundings(Protocol):
         """A node applies an entry."""
         ...
 
+    def happens(self, what: str) -> None:
+        """Count something."""
+        ...
+
     def commits_change(self, changed: Changed) -> None:
         """A node applies a change of the roster."""
         ...

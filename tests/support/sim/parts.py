@@ -23,7 +23,7 @@ from gorilla.domain.outcomes import Outcome
 from gorilla.domain.versions import FIRST_LEVEL
 from gorilla.service import replica
 from gorilla.service.locks import LockService, LockSettings
-from gorilla.service.ports import Member, Role
+from gorilla.service.ports import FrozenState, Member, Role
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from gorilla.service.upgrading import LOOK_EVERY_S, Upgrading
@@ -57,6 +57,8 @@ class Machine:
         """Whether it is empty and waits for that invitation."""
         self.level = FIRST_LEVEL
         """The highest feature level that the software on it supports."""
+        self.was_upgraded = False
+        """Whether it ran the later release once: only then may the former one be too old."""
         self.allowed_level = FIRST_LEVEL
         """How far its operator lets the cluster version be raised."""
         self.profile = world.profile
@@ -129,6 +131,7 @@ class _ObservedReplica(LockReplica):
     """The real one; tells when a snapshot became the state, and reads as its release does."""
 
     on_load: Callable[[], None] | None = None
+    on_freeze: Callable[[], None] | None = None
     is_mixed = False
     """Whether there are commands that an older release does not know."""
 
@@ -140,6 +143,12 @@ class _ObservedReplica(LockReplica):
                 if needed > self.supported:
                     raise UnknownCommandError(f"{index} is of level {needed} > {self.supported}")
         super().apply(index, payload)
+
+    @override
+    def freeze(self) -> FrozenState:
+        if self.on_freeze is not None:
+            self.on_freeze()
+        return super().freeze()
 
     @override
     def adopt(self, index: int, state: object) -> Callable[[], None] | None:
@@ -219,6 +228,9 @@ class Process:
             lambda: f"{machine.secrets.getrandbits(128):032x}",
         )
         self.replica.on_load = node.record_loaded
+        self.replica.on_freeze = lambda: node.world.happens("snapshots begun")
+        if self.journal.recovered.bytes_cut:
+            node.world.happens("disk: torn tails cut at a start")
         self.driver.start()
         if machine.profile.is_upgraded:
             self._raising = Upgrading(self.driver, self.replica, machine.allowed_level)

@@ -29,8 +29,10 @@ def double_apply() -> AbstractContextManager[None]:
 def fencing_lost_at_snapshot() -> AbstractContextManager[None]:
     """Take the counter, after a snapshot is loaded, from the leases that are left."""
 
-    def load(cls: Any, chunks: Iterable[bytes], bounds: Any = limits.BOUNDS) -> LockTable:
-        loaded: LockTable = original(cls, chunks, bounds)
+    def load(
+        cls: Any, chunks: Iterable[bytes], bounds: Any = limits.BOUNDS, **more: Any
+    ) -> LockTable:
+        loaded: LockTable = original(cls, chunks, bounds, **more)
         left = [lease.fencing_token for lease in loaded.leases()]
         loaded.fencing_counter = max(left, default=0)
         return loaded

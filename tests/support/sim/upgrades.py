@@ -44,6 +44,7 @@ def _restart(world: "World", rng: random.Random, level: int) -> Iterator[float]:
     if nodes:
         node = rng.choice(nodes)
         node.machine.level = level
+        node.machine.was_upgraded |= level == NEW_LEVEL
         world.kill(node, f"restart with feature level {level}")
         yield rng.uniform(0.05, 0.5)
         if not node.is_up and node.id in world.nodes:

@@ -201,14 +201,17 @@ class World(Observer):
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
 
     def _counts(self) -> dict[str, int]:
-        for node in (*self.nodes.values(), *self.retired):
+        everybody = (*self.nodes.values(), *self.retired)
+        for node in everybody:
             for kind, number in (node.machine.disk.failed | node.machine.disk.files.lost).items():
                 self.happens(f"disk: {kind}", number)
         faults = {f"fault: {kind}": number for kind, number in self.nemesis.counts.items()}
         counts = faults | self.happened
         counts |= {f"network: {kind}": number for kind, number in self.network.counts.items()}
         counts["leaderships"] = len(self.history.led)
-        counts["processes started"] = len(self.history.opened)
+        loaded_in = {(one.node, one.life) for one in self.history.loaded}
+        counts["restarts"] = sum(max(0, node.life - 1) for node in everybody)
+        counts["snapshots installed"] = len(self.history.loaded) - len(loaded_in)
         counts["roster changes"] = len({change.index for change in self.history.changes})
         counts["entries applied"] = len(self.applied)
         counts["operations"] = len(self.history.operations)
@@ -288,7 +291,7 @@ class World(Observer):
     def died(self, node: SimNode, why: str, error: Exception | None) -> None:
         """Take note that a process ended itself, or died at a disk operation."""
         is_removed = isinstance(error, RemovedError) and node.id in self.removed()
-        is_too_old = isinstance(error, ClusterVersionError) and self.profile.is_upgraded
+        is_too_old = isinstance(error, ClusterVersionError) and node.machine.was_upgraded
         if not (error is None or is_removed or is_too_old or node.machine.disk.is_faulty):
             self.history.mishaps.append(f"{node.id} stopped at {self.scheduler.now:.3f}: {why}")
         is_power_loss = error is None and node.machine.disk.dies_of_power_loss
