@@ -131,7 +131,7 @@ class Engine:
             core,
             self._transport,
             self._election,
-            Shipper(store, tell, settings.heartbeat_s),
+            Shipper(store, tell, settings.heartbeat_s, offload),
             self._replica,
             tell,
         )

@@ -39,11 +39,18 @@ class _Transfer:
 class Shipper:
     """The leader's side: sends its newest snapshot to followers that need one."""
 
-    def __init__(self, store: SnapshotStore, tell: Tell, heartbeat_s: float) -> None:
-        """Send from ``store`` through ``tell``, at least every ``heartbeat_s`` seconds."""
+    def __init__(
+        self, store: SnapshotStore, tell: Tell, heartbeat_s: float, offload: Offload
+    ) -> None:
+        """Send from ``store`` through ``tell``, at least every ``heartbeat_s`` seconds.
+
+        ``offload`` runs the verification of a file that is doubted.
+        """
         self._store = store
         self._tell = tell
         self._heartbeat_s = heartbeat_s
+        self._offload = offload
+        self._is_doubted = False
         self._transfers: dict[str, _Transfer] = {}
 
     def wants(self, peer: str) -> bool:
@@ -111,9 +118,30 @@ class Shipper:
             return
         wanted = message["offset"]
         if message["again"]:
+            if not wanted and transfer.sent == transfer.snapshot.size:
+                self._doubt(transfer.snapshot)
             transfer.sent = transfer.acked = min(wanted, transfer.snapshot.size)
         else:
             transfer.acked = max(transfer.acked, min(wanted, transfer.sent))
+
+    def _doubt(self, snapshot: Snapshot) -> None:
+        """Look at the file again: a follower got all of it, and could not take it.
+
+        A damaged one stops this node: it would send it for ever, and can't start from it either.
+        """
+        if self._is_doubted:
+            return
+        self._is_doubted = True
+
+        def verify() -> None:
+            self._store.verify(snapshot.name, snapshot.size)
+
+        def done(error: BaseException | None) -> None:
+            self._is_doubted = False
+            if error is not None and not isinstance(error, FileNotFoundError):  # it was replaced
+                raise error
+
+        self._offload(verify, done)
 
 
 class Installer:
@@ -206,7 +234,12 @@ class Installer:
                 meta, state = found.pop()
                 self._install(meta, receiver, state)
             elif isinstance(error, CorruptSnapshotError):
-                log.error("the snapshot that arrived is damaged: %s", error)
+                log.error(
+                    "the snapshot that %s sent is damaged at byte %d: %s",
+                    self._source[0],
+                    error.offset,
+                    error.problem,
+                )
             else:
                 raise error
 

@@ -371,7 +371,7 @@ def _http_limits(config: ClusterConfig) -> HttpLimits:
 def _fail_stop(error: BaseException) -> None:
     """End the process at once: going on could break a promise (docs/adr/0004)."""
     code = Exit.STOPPED_ITSELF
-    if isinstance(error, JournalFailedError | SnapshotFailedError):
+    if isinstance(error, JournalFailedError | SnapshotFailedError | CorruptSnapshotError):
         # The disk, not the program: where in the program it was noticed helps nobody.
         log.critical("this node stops itself: %s", error)
     elif isinstance(error, OSError) and error.filename is not None:

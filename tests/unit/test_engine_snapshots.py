@@ -6,7 +6,7 @@ from gorilla.consensus import shipping
 from gorilla.consensus.library import FailStopError
 from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.shipping import Installer
-from gorilla.consensus.snapshots import SnapshotMeta, SnapshotStore
+from gorilla.consensus.snapshots import CorruptSnapshotError, SnapshotMeta, SnapshotStore
 from gorilla.service.ports import Role
 from tests.support.engines import Cluster, lagging_follower, snapshot_piece
 from tests.support.simdisk import SimDisk
@@ -91,6 +91,22 @@ def test_a_damaged_snapshot_is_neither_installed_nor_acknowledged():  # H10
     cluster.run(3)
     assert away.replica.table.digest() == leader.replica.table.digest()
     assert all(claims)
+
+
+def test_a_leader_whose_snapshot_was_damaged_on_its_disk_stops_and_names_the_place():
+    cluster, leader, away = lagging_follower()
+    snapshot = leader.store.latest()
+    data = leader.disk._names[snapshot.name].data
+    data[len(data) // 2] ^= 1
+
+    cluster.cut.clear()
+    with pytest.raises(CorruptSnapshotError, match=rf"^{snapshot.name} at byte \d+: a section is "):
+        cluster.run(3)
+    assert away.store.latest() is None
+
+    cluster.remove(leader.name)
+    cluster.run(3)
+    assert cluster.leader() is not away
 
 
 def test_an_old_snapshot_does_not_move_the_state_back():  # H11

@@ -9,7 +9,8 @@ from tests.support.sim.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "track-record.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`((?:unit|integration|e2e)/\w+\.py)(?: -k (\"[^\"]+\"|\w+))?`", TEXT)))
+TEST = r"`((?:unit|integration|e2e)/\w+\.py)(?: -k (\"[^\"]+\"|\w+))?`"
+NAMED = sorted(set(re.findall(TEST, TEXT)))
 ROWS = re.findall(r"^\| (H\d+) \|(.*)\|$", TEXT, re.MULTILINE)
 
 
