@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 
+from gorilla.consensus.pauses import STOOD_STILL_S, TURN_S_MAX
+from gorilla.consensus.settings import EngineSettings
 from gorilla.domain.outcomes import Granted
 from gorilla.service.ports import Role
 from tests.support.engines import SETTINGS, Cluster
@@ -287,6 +289,18 @@ def test_a_machine_that_stood_still_with_all_nodes_costs_no_election(messages_fi
 
     assert cluster.leader() is leader
     assert term_of(cluster) == term
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.01, 0.1, 2.0])
+def test_a_node_has_its_next_turn_soon_whatever_the_heartbeat_so_that_it_knows_a_pause(heartbeat_s):
+    settings = EngineSettings(
+        heartbeat_s=heartbeat_s, election_s_min=7, election_s_max=12, fallback_s=10
+    )
+    cluster = Cluster(settings=settings)
+    cluster.run(30)
+    assert serving(cluster)
+    for node in cluster.nodes.values():
+        assert node.engine.next_due() - node.engine.now() <= TURN_S_MAX < STOOD_STILL_S
 
 
 @ORDERS
