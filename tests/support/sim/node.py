@@ -61,6 +61,10 @@ class Surroundings(Protocol):
         """Return the feature level of the process that runs on a node."""
         ...
 
+    def name_of(self, peer: str) -> str:
+        """Return what a node is called, and found by."""
+        ...
+
     def led_without(self, node: "SimNode", term: int) -> tuple[int, ...]:
         """Return the indices that were applied in earlier terms and that a new leader lacks."""
         ...
@@ -256,8 +260,8 @@ class SimNode:
         self.post(0.0, self._input, "unreachable", peer)
 
     def dials(self, peer: str) -> bool:
-        """Whether its process wants a connection to ``peer``."""
-        return self.process is not None and self.process.knows(peer)
+        """Whether its process wants a connection to ``peer``: it goes by the name."""
+        return self.process is not None and self.process.knows(self.world.name_of(peer))
 
     def removed(self, peer: str) -> bool:
         """Whether its process knows that ``peer`` was removed for good."""

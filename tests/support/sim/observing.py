@@ -82,3 +82,12 @@ class Observer:
     def removed(self) -> list[str]:
         """Return the ids of those whose removal is committed."""
         return [change.member for change in self.history.changes if change.kind == "rem"]
+
+    def astray(self) -> list[str]:
+        """Return the removed nodes that know no member of today: nobody can tell them any more."""
+        removed = self.removed()
+        return [
+            one.id
+            for one in self.nodes.values()
+            if one.id in removed and one.is_up and not any(map(one.dials, self.members()))
+        ]

@@ -27,6 +27,7 @@ from gorilla.service.ports import FrozenState, Member, Role
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from gorilla.service.upgrading import LOOK_EVERY_S, Upgrading
+from tests.support.sim.checkers.logs import checksum
 from tests.support.sim.disk import MachineDisk
 from tests.support.sim.history import Applied, Changed, History, Operation
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from tests.support.sim.world import World
 
 CLUSTER_ID = "simulated-cluster"
+DIGEST_EVERY = 4
+"""Of so many indices, one is compared by the whole state: that takes time."""
 DEADLINE_S = 1.5
 """How long a node works on one request."""
 
@@ -266,7 +269,9 @@ class Process:
         node = self._node
         node.world.applies(node, index, term)
         node.machine.history.applied.append(
-            Applied(node.scheduler.now, node.id, node.life, index, term, payload, self._digest())
+            Applied(
+                node.scheduler.now, node.id, node.life, index, term, payload, self._digest(index)
+            )
         )
 
     def _committed(self, index: int, change: RosterChange) -> None:
@@ -275,14 +280,17 @@ class Process:
             Changed(node.scheduler.now, node.id, index, change.kind, member.id, member.peer)
         )
 
-    def _digest(self) -> str:
-        return f"{self.replica.table.digest()[:16]} {self.replica.table.chain.hex()[:16]}"
+    def _digest(self, index: int = 0) -> str:
+        """Return a digest of all that was applied, and of every few indices' whole state."""
+        chain = self.replica.table.chain.hex()[:16]
+        return chain if index % DIGEST_EVERY else f"{self.replica.table.digest()[:16]} {chain}"
 
     # What the world asks
 
     def position(self) -> tuple[int, str]:
         """Return the applied index (of entries of ours) and the digest of the state there."""
-        return self.replica.applied_index, self._digest()
+        index = self.replica.applied_index
+        return index, self._digest(index)
 
     def hand_over(self, *, is_leaving: bool) -> None:
         """Give leadership away, or be an ordinary member again."""
@@ -317,9 +325,10 @@ class Process:
         mine = [self._node.id] if voters.counts_me else []
         return tuple(sorted([*voters.members, *mine]))
 
-    def knows(self, peer: str) -> bool:
-        """Whether it dials ``peer``: a member by its log, or one that learns from it."""
-        return peer in self.engine._voters.members or peer in self.engine.roster.learners
+    def knows(self, name: str) -> bool:
+        """Whether it dials this name: a member's by its log, or of one that learns from it."""
+        known = (*self.engine._voters.members.values(), *self.engine.roster.learners.values())
+        return any(member.name == name for member in known)
 
     def committed_roster(self) -> Roster:
         """Return the roster as far as it is known to be committed here."""
@@ -327,7 +336,7 @@ class Process:
 
     def log_entries(self) -> dict[int, tuple[int, int]]:
         """Return its log: by index, the term and a checksum of the command."""
-        return {index: (term, hash_of(command)) for command, index, term in self.journal[:]}
+        return {index: (term, checksum(command)) for command, index, term in self.journal[:]}
 
     def describe(self) -> str:
         """Return its state in a few words."""
@@ -343,8 +352,3 @@ def peer_info(peer: str, level: int) -> PeerInfo:
     """Return what the handshake of a link proves of a member."""
     name = peer.partition("-")[0]
     return PeerInfo(name=name, id=peer, version="1", cluster_id=CLUSTER_ID, protocol=1, level=level)
-
-
-def hash_of(command: bytes) -> int:
-    """Return a number that stands for a command, the same in every process."""
-    return int.from_bytes(hashlib.blake2b(command, digest_size=6).digest(), "big")

@@ -79,7 +79,7 @@ _CHURN: Weights = {"member_resize": 3, "member_replace": 1, "member_move": 0.5, 
 _SMALL = Profile(name="", compact_after=12, retain=4, rotate_bytes=1_200, chunk_bytes=512)
 
 _BASE = (
-    Profile(name="calm", slow=0.0),
+    Profile(name="calm", slow=0.0, duration_s=6.0),
     Profile(name="crash", faults=_CRASHES),
     Profile(name="partition", faults=_PARTITIONS | {"pause": 1}, slow=0.05, slow_s=1.0),
     Profile(name="power", faults=_POWER, compact_after=40, retain=10, rotate_bytes=1_500),
@@ -190,7 +190,7 @@ _BASE = (
         duration_s=14.0,
         faults={"late_acks": 1},
         fault_gap_s=2.5,
-        clients=16,
+        clients=10,
         resources=6,
         think_s=0.03,
         patience_s=(0.05, 0.3),

@@ -96,7 +96,9 @@ class NodeClock:
 
     def monotonic(self) -> float:
         """Return this machine's seconds; only differences mean anything."""
-        return self.at(self._scheduler.look())
+        scheduler = self._scheduler
+        scheduler.now += LOOK_COST_S
+        return self.offset_s + scheduler.now * self.rate
 
     def wall_ms(self) -> int:
         """Return this machine's idea of the milliseconds since 1970."""

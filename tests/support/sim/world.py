@@ -24,7 +24,7 @@ from tests.support.sim.node import SimNode
 from tests.support.sim.observing import Observer
 from tests.support.sim.operator import Operator
 from tests.support.sim.parts import Machine, make_machines, make_member
-from tests.support.sim.patching import replaced
+from tests.support.sim.patching import replaced, without_collector
 from tests.support.sim.profiles import Profile
 from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
 from tests.support.sim.serving import serve
@@ -103,6 +103,7 @@ class World(Observer):
             replaced(offers, ENTRY_BATCH_BYTES=append // 2),
             replaced(proposals, BATCH_BYTES_MAX=append // 2 - 50),
             upgrades.commands_of(is_upgraded=self.profile.is_upgraded),
+            without_collector(),
         ):
             self._run()
         without = "" if self.profile.is_searched else "linearizable"
@@ -154,8 +155,15 @@ class World(Observer):
         end = self.scheduler.now + self.profile.settle_s_max
         while self.scheduler.now < end and not self._is_hopeless():
             self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
+            self._forget_astray()
             if self._has_converged():
                 return
+
+    def _forget_astray(self) -> None:
+        for one in self.astray():
+            self.happens("removed ones that can't be told")
+            self.kill(self.nodes[one], "it knows nobody any more")
+            self.retire(self.nodes[one], "astray")
 
     def _has_converged(self) -> bool:
         standings = [self._standing(node) for node in self.nodes.values()]
@@ -244,6 +252,10 @@ class World(Observer):
         """Return the feature level of the process on a node."""
         process = self.nodes[peer].process
         return FIRST_LEVEL if process is None else process.level
+
+    def name_of(self, peer: str) -> str:
+        """Return what a node is called, and found by."""
+        return self.nodes[peer].machine.member.name
 
     def _add_node(self, machine: Machine) -> SimNode:
         node = SimNode(self, machine)
