@@ -6,12 +6,14 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.sim.__main__ import main
 from tests.support.sim.mutants import hunt
 from tests.support.sim.profiles import PROFILES
 from tests.support.sim.world import World
@@ -88,8 +90,30 @@ def _trace_digest(hash_seed: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
+def test_a_long_run_sums_up_what_happened(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asked = ["--profile", "partition", "--seed", "1", "--count", "2"]
+    monkeypatch.setattr(sys, "argv", ["sim", *asked])
+
+    broken = main()
+
+    told = capsys.readouterr().out
+    assert broken == 0
+    assert re.search(r"2 seeds of 1 profiles: [1-9][\d,]* operations of clients, [1-9]", told)
+    assert re.search(r"fault:\n +[1-9]\d*  \w+", told)
+    assert "2 runs in" in told
+
+
 @pytest.mark.parametrize(
-    "name", ["any-token-works", "early-expiry", "stale-reads", "journal-cleared-at-start"]
+    "name",
+    [
+        "any-token-works",
+        "early-expiry",
+        "stale-reads",
+        "old-roster-after-restart",
+        "learner-counted",
+    ],
 )
 def test_a_planted_bug_is_found_within_five_seeds(name: str):
     assert hunt(name, seeds=5).caught is not None

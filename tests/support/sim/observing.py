@@ -22,8 +22,16 @@ class Observer:
         """The nodes that are gone for good: removed, or their disks lost."""
         self.applied: dict[int, int] = {}
         """By index, the term of everything that was applied anywhere."""
+        self.happened: dict[str, int] = {}
+        """How often what took place, by kind."""
         self._newest = 0
+        self._sizes: dict[int, int] = {}
         self._counted: dict[tuple[str, str], Claim] = {}
+
+    def happens(self, what: str, times: int = 1) -> None:
+        """Count something that took place, whoever brought it about."""
+        if times:
+            self.happened[what] = self.happened.get(what, 0) + times
 
     def says(self, node: str, peer: str, message: dict[str, Any]) -> None:
         """Take note of a vote that a node tells of."""
@@ -68,6 +76,10 @@ class Observer:
     def commits_change(self, changed: Changed) -> None:
         """Take note of a change of the roster that a node applies."""
         self.history.changes.append(changed)
+        process = self.nodes[changed.node].process
+        if process is not None and changed.index not in self._sizes:
+            self._sizes[changed.index] = size = len(process.roster_at(changed.index).members)
+            self.happens(f"members then: {size}")
 
     def led_without(self, node: SimNode, term: int) -> tuple[int, ...]:
         """Return what was applied in earlier terms, as far back as matters, and a leader lacks."""

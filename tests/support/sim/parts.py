@@ -332,7 +332,11 @@ class Process:
 
     def committed_roster(self) -> Roster:
         """Return the roster as far as it is known to be committed here."""
-        return self.engine._log_roster.at(self.engine._core.raftCommitIndex)
+        return self.roster_at(self.engine._core.raftCommitIndex)
+
+    def roster_at(self, index: int) -> Roster:
+        """Return the roster as of a place in the log."""
+        return self.engine._log_roster.at(index)
 
     def log_entries(self) -> dict[int, tuple[int, int]]:
         """Return its log: by index, the term and a checksum of the command."""

@@ -80,7 +80,6 @@ class World(Observer):
         self.clients = [
             Client(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
-        self.happened: dict[str, int] = {}
         self._open: dict[int, Request] = {}
 
     def make_clock(self) -> NodeClock:
@@ -227,11 +226,6 @@ class World(Observer):
             key = f"operation: {operation.kind} {operation.result}"
             counts[key] = counts.get(key, 0) + 1
         return counts
-
-    def happens(self, what: str, times: int = 1) -> None:
-        """Count something that took place, whoever brought it about."""
-        if times:
-            self.happened[what] = self.happened.get(what, 0) + times
 
     # Nodes
 
