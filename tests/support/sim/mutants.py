@@ -63,7 +63,7 @@ _LOCKS = (
     Mutant(planted_locks.unknown_told_as_undone, ("crash", "partition")),
 )
 _MEMBERS = (
-    Mutant(planted_members.changes_at_once, ("member_storm", "member_storm5")),
+    Mutant(planted_members.changes_at_once, ("member_storm", "member_storm5"), 80),
     Mutant(planted_members.old_roster_after_restart, ("members", "member_storm")),
     Mutant(planted_members.roster_of_snapshot_too_new, ("members", "member_storm")),
     Mutant(planted_members.learner_counted, ("members", "member_storm")),
