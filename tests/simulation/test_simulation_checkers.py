@@ -4,6 +4,7 @@ A checker that never objects proves nothing; these are the histories that each m
 the ones next to them that it must let pass.
 """
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from tests.support.sim.history import (
     Standing,
     Voted,
 )
+from tests.support.sim.observing import Observer
 from tests.support.sim.telling import Told, applied, objections
 
 # Elections, logs, states
@@ -113,6 +115,25 @@ def test_a_leader_without_what_was_applied_before_is_found():
     history = History(led=[Led(1.0, "n0", 3), Led(2.0, "n1", 4, lacks=(7,))])
 
     assert objections(elections.check, history)
+
+
+def test_what_a_new_leader_must_have_is_what_was_committed_before_its_term():
+    has_it = SimpleNamespace(
+        id="n0",
+        journal=SimpleNamespace(getCurrentTerm=lambda: 7),
+        holds=lambda index, term: (index, term) == (36, 3),
+        look_at_roster=lambda: None,
+        voters=("n0",),
+    )
+    lacks_it = SimpleNamespace(holds=lambda index, term: False)
+    seen = Observer(SimpleNamespace(now=1.0))
+    seen.nodes["n0"] = has_it
+
+    seen.applies(has_it, 36, 3)  # an entry of term 3, committed by the leader of term 7
+
+    assert seen.led_without(lacks_it, 8) == (36,)
+    assert seen.led_without(has_it, 8) == ()
+    assert seen.led_without(lacks_it, 6) == ()  # its votes were older, and only came late
 
 
 def changed(index: int, kind: str, member: str = "n3", node: str = "n0") -> Changed:

@@ -66,7 +66,7 @@ class Surroundings(Protocol):
         ...
 
     def led_without(self, node: "SimNode", term: int) -> tuple[int, ...]:
-        """Return the indices that were applied in earlier terms and that a new leader lacks."""
+        """Return the indices that were committed in earlier terms and that a new leader lacks."""
         ...
 
     def died(self, node: "SimNode", why: str, error: Exception | None) -> None:

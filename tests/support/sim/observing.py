@@ -22,6 +22,8 @@ class Observer:
         """The nodes that are gone for good: removed, or their disks lost."""
         self.applied: dict[int, int] = {}
         """By index, the term of everything that was applied anywhere."""
+        self._committed_in: dict[int, int] = {}
+        """By index, the term of the node that applied it first: it was committed by then."""
         self.happened: dict[str, int] = {}
         """How often what took place, by kind."""
         self._newest = 0
@@ -58,6 +60,7 @@ class Observer:
             return
         self._newest = index
         self.applied[index] = term
+        self._committed_in[index] = term if node.journal is None else node.journal.getCurrentTerm()
         nodes = [*self.nodes.values(), *self.retired]
         for one in nodes:
             one.look_at_roster()
@@ -82,9 +85,14 @@ class Observer:
             self.happens(f"members then: {size}")
 
     def led_without(self, node: SimNode, term: int) -> tuple[int, ...]:
-        """Return what was applied in earlier terms, as far back as matters, and a leader lacks."""
-        newest = [index for index, one in list(self.applied.items())[-COMPLETE_BACK:] if one < term]
-        return tuple(index for index in newest if not node.holds(index, self.applied[index]))
+        """Return what was committed in earlier terms, as far back as matters, and a leader lacks.
+
+        An entry may be older than the term that commits it: who won its votes before that, and
+        counts them late, need not have it.
+        """
+        newest = list(self._committed_in.items())[-COMPLETE_BACK:]
+        wanted = [index for index, committed_in in newest if committed_in < term]
+        return tuple(index for index in wanted if not node.holds(index, self.applied[index]))
 
     def members(self) -> list[str]:
         """Return the ids of all nodes but those that were removed and don't know it yet."""

@@ -1,7 +1,6 @@
 """Election safety and leader completeness.
 
-A term has at most one leader, and a leader has every entry that was applied anywhere in an earlier
-term.
+A term has at most one leader, and a leader has every entry that was committed in an earlier term.
 """
 
 from collections.abc import Iterator
@@ -19,5 +18,5 @@ def check(history: History) -> Iterator[str]:
         if led.lacks:
             yield (
                 f"{led.node} leads term {led.term} at {led.at:.3f} without"
-                f" {', '.join(map(str, led.lacks))}, applied in earlier terms"
+                f" {', '.join(map(str, led.lacks))}, committed in earlier terms"
             )
