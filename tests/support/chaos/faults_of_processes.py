@@ -6,6 +6,7 @@ from pathlib import Path
 
 from typing_extensions import override
 
+from tests.support.chaos.machine import FOREIGN_AT_START_MAX
 from tests.support.chaos.nemesis import (
     FOLLOWER_GAP_S_MAX,
     LEADER_S_MAX,
@@ -71,6 +72,7 @@ class KillFollower(Kill):
 
 class KillMajority(Kill):
     name = "kill majority"
+    foreign_max = FOREIGN_AT_START_MAX
     first_s_max = RESTART_S_MAX
     counts_from_heal = True
     hold_s = 6.0
@@ -82,6 +84,7 @@ class KillMajority(Kill):
 
 class KillAll(Kill):
     name = "kill all"
+    foreign_max = FOREIGN_AT_START_MAX
     first_s_max = RESTART_S_MAX
     counts_from_heal = True
     hold_s = 1.0

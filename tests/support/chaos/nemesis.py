@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.support.chaos.environment import Environment
+from tests.support.chaos.machine import FOREIGN_MAX
 
 LEADER_S_MAX = 3.0
 FOLLOWER_GAP_S_MAX = 0.5
@@ -24,6 +25,8 @@ class Nemesis:
     """How long after the fault a request may first succeed; None where nothing is promised."""
     counts_from_heal = False
     """Whether both count from the end of the fault: there was no majority before."""
+    foreign_max = FOREIGN_MAX
+    """The bounds are judged where others had no more of the processors than that."""
     faults = 1
     """How many things were done to the cluster."""
     needs_database = False

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.support.chaos.machine import Business
 from tests.support.chaos.round import Verdict
 
 HEAD = (
@@ -87,13 +86,9 @@ def _row(name: str, rounds: list[dict[str, Any]]) -> list[str]:
         str(sum(one["operations"] for one in rounds)),
         _spread([one["gap_s"] for one in acted]),
         _spread(firsts),
-        str(sum(_is_overload(one["business"]) for one in rounds)),
+        str(sum(one["is_overloaded"] for one in rounds)),
         str(sum(len(one["violations"]) for one in rounds)),
     ]
-
-
-def _is_overload(business: dict[str, Any] | None) -> bool:
-    return business is not None and Business(**business).is_overload
 
 
 def _spread(values: list[float]) -> str:
@@ -142,7 +137,7 @@ def told(verdict: Verdict) -> str:
     minority = f", minority said {_told(verdict.minority)}" if verdict.minority else ""
     business = verdict.business
     load = f", others had {business.foreign:.0%}, waited {business.late_s} s" if business else ""
-    overload = " OVERLOADED" if business and business.is_overload else ""
+    overload = " OVERLOADED" if verdict.is_overloaded else ""
     lines = [
         f"{verdict.number:4} {verdict.nemesis}: {verdict.proof or 'no proof'};"
         f" {verdict.operations} operations, gap {verdict.gap_s:.2f} s{first}{minority},"

@@ -40,6 +40,8 @@ class Verdict:
     minority: dict[str, int] = field(default_factory=dict)
     """What nodes without a majority answered."""
     business: Business | None = None
+    is_overloaded: bool = False
+    """Whether others had more of the machine than lets the bounds be judged."""
     violations: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     """Bounds that were broken on a machine that was overloaded: nothing follows from that."""
@@ -57,8 +59,7 @@ class Verdict:
         if self.first_s_max is not None and (self.first_s or 1e9) > self.first_s_max:
             told = "never" if self.first_s is None else f"after {self.first_s:.2f} s"
             found.append(f"bound: first success {told} (bound {self.first_s_max} s)")
-        is_overload = self.business is not None and self.business.is_overload
-        (self.late if is_overload else self.violations).extend(found)
+        (self.late if self.is_overloaded else self.violations).extend(found)
 
 
 class Round:
@@ -87,6 +88,7 @@ class Round:
             await asyncio.sleep(SETTLED_S)
             until = time.monotonic() - SETTLED_S / 2
         verdict.business = measured.business()
+        verdict.is_overloaded = verdict.business.is_overload(self.nemesis.foreign_max)
         self._measure(since, until)
         self._look_at_minority()
         verdict.violations += await asyncio.to_thread(self._lost, locks)

@@ -13,6 +13,7 @@ from tests.support.chaos.faults_of_network import (
     Weather,
 )
 from tests.support.chaos.faults_of_processes import KillAll, KillFollower, KillLeader, PauseLeader
+from tests.support.chaos.machine import FOREIGN_AT_START_MAX
 from tests.support.chaos.nemesis import FOLLOWER_GAP_S_MAX, LEADER_S_MAX, RESTART_S_MAX, Nemesis
 
 FIRST_S_MAX = 5.0
@@ -86,6 +87,7 @@ class KillAllUnderJumps(Sum):
     """All nodes are killed while clocks jump, and start under other clocks."""
 
     name = "kill all + clocks strobe"
+    foreign_max = FOREIGN_AT_START_MAX
     hold_s = 1.0
     kinds = (ClockStrobe, KillAll)
     first_s_max = RESTART_S_MAX
