@@ -126,6 +126,9 @@ class RosterLog:
         self.touch()
 
 
+UNDER_WAY: Final = "another membership change is under way: wait until it is done"
+
+
 class RosterRefusedError(Exception):
     """A membership change must not be made now; the message says why and what to do."""
 
@@ -157,7 +160,7 @@ def check_change(
 
     """
     if change_in_flight(entries, committed):
-        raise RosterRefusedError("another membership change is under way: wait until it is done")
+        raise RosterRefusedError(UNDER_WAY)
     if kind == "add":
         check_newcomer(member, roster)
     elif member.id not in {one.id for one in roster.members}:

@@ -10,6 +10,7 @@ from gorilla.consensus.library import RaftCore
 from gorilla.consensus.looking import Links
 from gorilla.consensus.ports import Message
 from gorilla.consensus.roster import (
+    UNDER_WAY,
     RemovedError,
     RosterLog,
     RosterRefusedError,
@@ -67,9 +68,7 @@ class RosterSide:
         if not self._leading.is_open:
             raise RosterRefusedError("this node does not lead: ask the leader")
         if self._core.is_changing_roster:
-            raise RosterRefusedError(
-                "another membership change is under way: wait until it is done"
-            )
+            raise RosterRefusedError(UNDER_WAY)
         me, committed = self._voters.me.id, self._core.raftCommitIndex
         check_change(kind, member, self._roster.at(), me, self._journal[:], committed)
 
@@ -93,6 +92,8 @@ class RosterSide:
         if member.id not in self.learners:
             if not self._leading.is_open:
                 raise RosterRefusedError("this node does not lead: ask the leader")
+            if self.is_changing:  # the roster that it is told of must be one that stays
+                raise RosterRefusedError(UNDER_WAY)
             # Its name may be that of a member that leaves before it counts.
             check_newcomer(member, self._roster.at(), is_name_free=True)
             self.learners[member.id] = member

@@ -238,3 +238,16 @@ def test_a_node_that_learned_from_a_deposed_leader_is_let_go():
     old.engine.roster.add_learner(add_again)
     cluster.fill(old, [1])
     assert cluster.nodes["d"].journal.last_index == old.journal.last_index
+
+
+def test_a_node_is_told_of_no_roster_that_may_still_be_overwritten():
+    cluster = Cluster(4)
+    leader = cluster.elect()
+    leaving = cluster.followers()[0].name
+    cluster.isolate(leader.name)
+    leader.engine.roster.change("rem", newcomer(leaving))
+    leader.turn()
+
+    with pytest.raises(RosterRefusedError, match="another membership change is under way"):
+        leader.engine.roster.add_learner(newcomer("e"))
+    assert leader.engine.roster.learners == {}
