@@ -44,7 +44,10 @@ SEEDS = {
     "everything": 4,
     "everything5": 2,
 }
+# Of a checker that was too strict, and of a network that stayed slow when the faults were over.
+ONCE_BROKEN = [("everything", 100_019), ("backlog5", 100_040)]
 RUNS = [(profile, seed) for profile, count in SEEDS.items() for seed in range(1, count + 1)]
+RUNS += ONCE_BROKEN
 
 
 @pytest.fixture(autouse=True)

@@ -90,7 +90,7 @@ class Nemesis:
         """Stop it, and mend everything."""
         self._stopped = True
         self._world.network.heal()
-        self._world.network.weather = self._world.network.usual_weather
+        self._world.network.calm_down()
         newest = max(node.machine.level for node in self._world.nodes.values())
         for node in self._world.nodes.values():
             node.machine.disk.mend()

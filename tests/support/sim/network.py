@@ -222,6 +222,10 @@ class Network:
         self.doubles_until = 0.0
         self._blocked.clear()
 
+    def calm_down(self) -> None:
+        """Be fast for good: slowness that goes on would be a fault that goes on."""
+        self.weather = self.usual_weather = Weather(slow=0.0)
+
     def reset_blocked(self) -> None:
         """Break the connections that are blocked, as a timeout of TCP would."""
         for a, b in list(self._blocked):
