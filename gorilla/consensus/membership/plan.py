@@ -312,6 +312,8 @@ def _successor(sight: ClusterSight, target: Standing | None, *, force: bool) -> 
 
 
 def _check_unused(members: tuple[Standing, ...], *, name: str, peer: str, http: str) -> None:
+    if peer == http:
+        _refuse(Why.EXISTS, f"peer and http are both {peer}: a member needs an address for each")
     for one in (standing.member for standing in members):
         if one.name == name:
             _refuse(Why.EXISTS, f"{name} is the name of a member already: choose another one")
