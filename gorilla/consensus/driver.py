@@ -219,11 +219,9 @@ class Driver:
         self._guarded(lambda: self._engine.unreachable(peer_id))
 
     def refused(self, peer_name: str, reason: str, text: str) -> None:
-        """Tell the operator that a member refuses this node; end it when it was removed."""
+        """End this node when it was removed; the network has logged any refusal."""
         if reason == Reason.REMOVED and not self._is_stopped:
             self._fail(RemovedError(f"{peer_name} refuses this node: {text}"))
-            return
-        log.error("%s refuses this node (%s): %s", peer_name, reason, text)
 
     def received(self, peer_id: str, message: Message) -> None:
         """Take a message."""

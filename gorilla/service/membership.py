@@ -63,7 +63,7 @@ class MembershipService:
             report = await self._asked_of_port(change, timeout_s, force=force, dry_run=dry_run)
         finally:
             self._asked -= 1
-        if report.done:
+        if report.done and report.steps:
             log.info("the cluster was changed: %s", "; ".join(report.steps))
         return report
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 import pytest
+from typing_extensions import override
 
 from gorilla.service.errors import (
     ChangeRefusedError,
@@ -14,7 +15,7 @@ from gorilla.service.errors import (
     OverloadedError,
 )
 from gorilla.service.membership import ANSWER_S, CHANGES_MAX, MembershipService
-from gorilla.service.ports import AddMember, RemoveMember, TransferLeadership
+from gorilla.service.ports import AddMember, Change, RemoveMember, TransferLeadership
 from tests.support.membership import MemoryMembership
 from tests.support.service import on_virtual_time, turns
 
@@ -142,3 +143,21 @@ def test_what_was_changed_stands_in_the_log_and_a_dry_run_does_not(
     assert [record.getMessage() for record in caplog.records] == [
         "the cluster was changed: n2 was removed"
     ]
+
+
+def test_a_change_that_was_in_force_already_is_no_line_of_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class InForce(MemoryMembership):
+        @override
+        def _steps(self, change: Change) -> tuple[str, ...]:
+            return ()
+
+    async def change() -> None:
+        report = await _service(InForce()).change(RemoveMember(member="n2"), timeout_s=30.0)
+        assert report.done
+
+    with caplog.at_level(logging.INFO, "gorilla.service.membership"):
+        asyncio.run(change())
+
+    assert caplog.records == []
