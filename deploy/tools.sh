@@ -17,6 +17,8 @@ need make make
 need haproxy haproxy /usr/sbin/haproxy # not on everybody's PATH
 need curl curl
 need procps ps
+need util-linux unshare # and nsenter
+need mount mount
 need "gcc libc6-dev" cc gcc
 need chromium chromium chromium-browser google-chrome
 
