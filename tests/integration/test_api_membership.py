@@ -147,7 +147,7 @@ async def test_a_refusal_says_why_to_machines_and_what_to_do_to_people() -> None
         unknown = await api.ask("DELETE", f"{MEMBERS}/n9")
 
     problem = expect_problem(taken, ProblemCode.CHANGE_REFUSED)
-    assert problem["reason"] == "taken"
+    assert problem["reason"] == "exists"
     assert "n1 has that name" in problem["detail"]
     assert "n9" in expect_problem(unknown, ProblemCode.MEMBER_NOT_FOUND)["detail"]
 

@@ -38,6 +38,13 @@ def test_a_bug_of_a_scenario_stays_away(path: Path):
     assert not outcome.violations, [path, *map(str, outcome.violations)]
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_scenario_of_a_planted_bug_still_finds_it(path: Path):
+    scenario = scenarios.load(path)
+
+    assert scenario.mutant is None or objection(scenario.run(), scenario.checker)
+
+
 @pytest.mark.parametrize("needed", [{3}, {0, 11}, {2, 5, 7}, set(range(12)), set()])
 def test_shrinking_leaves_exactly_the_faults_that_it_takes(needed: set[int]):
     left = shrink(FAULTS, lambda faults: needed <= numbers(faults))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gorilla.service.errors import ChangeRefusedError, MemberNotFoundError
+from gorilla.service.errors import ChangeRefusal, ChangeRefusedError, MemberNotFoundError
 from gorilla.service.ports import (
     AddMember,
     Change,
@@ -96,13 +96,15 @@ class MemoryMembership:
             id=f"id-of-{change.name}", name=change.name, peer=change.peer, http=change.http
         )
         if new.id in self.removed:
-            raise ChangeRefusedError("removed_before", f"{new.name} was removed: wipe it first")
+            raise ChangeRefusedError(
+                ChangeRefusal.REMOVED, f"{new.name} was removed: wipe it first"
+            )
         self.members[new.id] = new
         return (*steps, f"{new.name} caught up and votes")
 
     def _remove(self, member: Member) -> tuple[str, ...]:
         if len(self.members) == 1:
-            raise ChangeRefusedError("last_member", "the last member can't be removed")
+            raise ChangeRefusedError(ChangeRefusal.LAST_MEMBER, "the last member can't be removed")
         steps: tuple[str, ...] = ()
         if member.id == self.leader:
             steps = self._transfer(None)
@@ -120,7 +122,7 @@ class MemoryMembership:
     def _transfer(self, to: str | None) -> tuple[str, ...]:
         others = [member for member in self.members.values() if member.id != self.leader]
         if to is None and not others:
-            raise ChangeRefusedError("nobody_to_lead", "there is no other member to lead")
+            raise ChangeRefusedError(ChangeRefusal.UNREACHABLE, "there is no other member to lead")
         target = others[0] if to is None else self._member(to)
         self.leader = target.id
         return (f"{target.name} leads",)
@@ -138,4 +140,6 @@ class MemoryMembership:
     def _refuse_taken(self, name: str, peer: str, http: str) -> None:
         for member in self.members.values():
             if member.name == name or {member.peer, member.http} & {peer, http}:
-                raise ChangeRefusedError("taken", f"{member.name} has that name or address")
+                raise ChangeRefusedError(
+                    ChangeRefusal.EXISTS, f"{member.name} has that name or address"
+                )
