@@ -101,6 +101,8 @@ class ClusterService:
     def readiness(self) -> Readiness:
         """Return whether requests should be sent here. The database has no part in it."""
         view = self._consensus.view()
+        if not view.cluster_id:
+            return Readiness(ready=False, is_leader=False, checks=(_IN_NO_CLUSTER,))
         checks = (_leader_known(view), _caught_up(view), self._not_draining())
         ready = all(check.ok for check in checks)
         is_leader = view.role is Role.LEADER and view.leader is not None
@@ -121,6 +123,13 @@ class ClusterService:
         if self._stopping:
             detail = "this node is stopping"
         return Check("not_draining", not (self._stopping or self._drained), detail)
+
+
+_IN_NO_CLUSTER: Final = Check(
+    "in_cluster",
+    ok=False,
+    detail="this node belongs to no cluster yet; its log says what it waits for",
+)
 
 
 def _leader_known(view: ConsensusView) -> Check:

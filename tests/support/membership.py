@@ -129,7 +129,7 @@ class MemoryMembership:
 
     def _drain(self, member: Member, *, draining: bool) -> tuple[str, ...]:
         (self.draining.add if draining else self.draining.discard)(member.id)
-        return (f"{member.name} {'takes no requests' if draining else 'takes requests'}",)
+        return (f"drain {member.name}" if draining else f"end the draining of {member.name}",)
 
     def _member(self, key: str) -> Member:
         for member in self.members.values():

@@ -218,7 +218,7 @@ async def test_a_drained_leader_hands_over_and_every_member_knows(town):
     leader, asked_at = await town.leader(), await town.follower()
     report = await town.change(asked_at, DrainMember(member=leader.name, draining=True))
 
-    assert report.steps[0] == f"{leader.name} takes no requests"
+    assert report.steps[0] == f"drain {leader.name}"
     assert leader.drains == [True]
     new = await town.until(lambda: town.leading() not in {None, leader} and town.leading())
     drained = [one.member.name for one in new.driver.view().progress if one.draining]

@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+from gorilla.consensus.gate import ConsensusGate
 from gorilla.domain.outcomes import Granted
 from gorilla.service.cluster import ClusterService, Readiness
 from gorilla.service.snapshots import SnapshotHealth
@@ -98,3 +99,14 @@ async def test_the_status_has_the_cluster_s_name_and_the_alarm_of_its_snapshots(
     )
 
     assert (cluster.view().name, cluster.view().snapshots) == ("night", health)
+
+
+@on_virtual_time
+async def test_a_node_that_waits_to_be_in_a_cluster_is_not_ready_and_says_where_it_is_told():
+    node = Node()
+    gate = ConsensusGate(member("gorilla-4"))
+
+    readiness = ClusterService(gate, node.replica, node.clock, "1.2.3").readiness()
+
+    assert failing(readiness) == ["in_cluster"]
+    assert "its log says what it waits for" in readiness.checks[0].detail

@@ -97,7 +97,8 @@ class SetDraining(msgspec.Struct, frozen=True):
     @override
     def __str__(self) -> str:
         """Say it to people."""
-        return f"{self.member.name} takes {'no requests' if self.draining else 'requests again'}"
+        name = self.member.name
+        return f"drain {name}" if self.draining else f"end the draining of {name}"
 
 
 Step = Learn | Propose | HandOver | SetDraining

@@ -170,7 +170,7 @@ class Star(Cut):
     name = "star"
     nodes_min = 5
     gap_s_max = 8.0
-    """As docs/operations/timing.md has it: such a node leads within 6 s, unless it is behind."""
+    """As a rule it leads within 3 s; its log must not be behind, which may take a try more."""
     hold_s = 10.0
 
     @override
