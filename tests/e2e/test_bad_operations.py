@@ -121,21 +121,22 @@ def test_a_node_with_another_secret_stays_outside_and_says_why(nodes):
     asyncio.run(nodes.until_ready(outsider))
 
 
-def test_a_member_that_comes_back_empty_is_refused_with_the_remedy(nodes):
+def test_a_member_that_comes_back_empty_stays_outside_and_says_the_remedy(nodes):
     wiped = follower_of(nodes)
     acquire(nodes.url("n1"), "kept")
     assert nodes.stop(wiped) == [0]
     kept = nodes.directory / "kept"
     shutil.move(nodes.data(wiped), kept)
 
+    said = len(nodes.log(wiped))
     nodes.start(wiped)
-    code, line = ended(nodes, wiped)
+    until(lambda: "waiting to be added" in nodes.log(wiped)[said:], "it says that it waits")
 
-    assert code == 1
-    assert line.startswith("gorillad: ")
-    assert "this data directory is not the one that is a member" in line
-    assert "Bring back the old directory; where it is lost, the other members go on" in line
+    line = nodes.log(wiped)[said:].splitlines()[-1]
+    assert "bring that one back, or, where it is lost, add this one with" in line
+    assert not nodes.is_ready(wiped)
     assert_the_others_go_on(nodes, without=wiped)
+    assert nodes.stop(wiped) == [0]
     # And the remedy works: the old directory is the member.
     shutil.rmtree(nodes.data(wiped))
     shutil.move(kept, nodes.data(wiped))
@@ -159,7 +160,7 @@ def test_a_journal_damaged_in_the_middle_is_refused_with_place_and_remedy(nodes)
     code, line = ended(nodes, damaged)
 
     assert code == 1
-    assert line.startswith(f"gorillad: {path.name} at byte ")
+    assert line.startswith(f"gorillad: {path} at byte ")
     assert int(line.split("at byte ")[1].split(":")[0]) <= middle
     assert "intact ones follow it" in line
     assert "set its data directory aside" in line
