@@ -1,10 +1,13 @@
 """What the use cases need from the outside, as Protocols. Adapters meet them in ``daemon``."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 import msgspec
+
+from gorilla.domain.events import Event
 
 
 class Clock(Protocol):
@@ -24,6 +27,39 @@ class FrozenState(Protocol):
 
     def chunks(self) -> Iterator[bytes]:
         """Yield its canonical encoding in pieces of at most about 256 KiB, equal on every node."""
+        ...
+
+
+class EventSource(Protocol):
+    """The latest events of the lock table, as this node has applied them.
+
+    Numbers are the same on every node and rise by one; a node that is behind has the smaller
+    ``last_number``.
+    """
+
+    @property
+    def first_number(self) -> int:
+        """Number of the oldest event kept; ``last_number + 1`` when there is none."""
+        ...
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last event applied on this node; 0 before the first."""
+        ...
+
+    def after(self, number: int, limit: int) -> Sequence[Event]:
+        """Return at most ``limit`` events with larger numbers, the oldest first.
+
+        They begin at ``first_number`` when the history no longer reaches back to ``number``.
+        """
+        ...
+
+    def wakeup(self) -> asyncio.Future[None]:
+        """Return what is done as soon as there is an event beyond the present ``last_number``.
+
+        All who wait meanwhile share it: wait with ``asyncio.wait``, which leaves it alone; one
+        that somebody cancelled is replaced at the next call.
+        """
         ...
 
 
