@@ -49,7 +49,7 @@ class RequestIds:
 class Connection(web.RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_head_bytes", "_head_since_s", "_server")
+    __slots__ = ("_head_bytes", "_head_since_s", "_hung_up", "_server", "on_writable")
 
     def __init__(self, server: "HttpServer", loop: asyncio.AbstractEventLoop) -> None:
         """Belong to a server, with its limits."""
@@ -68,12 +68,45 @@ class Connection(web.RequestHandler):
         self._server = server
         self._head_bytes = 0
         self._head_since_s: float | None = None
+        self._hung_up: asyncio.Future[None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        """Called when a client that had left too much unread has taken most of it."""
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start counting: a first request must come soon."""
         super().connection_made(transport)
         self._head_since_s = self._loop.time()
+
+    @override
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell the call that is being served; its handler goes on, and decides what that means."""
+        super().connection_lost(exc)
+        hung_up, self._hung_up = self._hung_up, None
+        self.on_writable = None
+        if hung_up is not None and not hung_up.done():
+            hung_up.set_result(None)
+
+    def hang_up(self) -> asyncio.Future[None]:
+        """Return a future for the call that is being served; done when the connection is lost.
+
+        A client that closes only its own half counts as gone: its connection is closed. While
+        reading is paused, because more requests are queued behind this one than aiohttp takes,
+        nobody can see that it went.
+        """
+        hung_up = self._loop.create_future()
+        if self.transport is None or self.transport.is_closing():
+            hung_up.set_result(None)
+        else:
+            self._hung_up = hung_up
+        return hung_up
+
+    @override
+    def resume_writing(self) -> None:
+        """Go on with a client that reads again."""
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -20,6 +20,9 @@ from gorilla.wire.fields import (
 )
 from gorilla.wire.problems import ProblemCode, ProblemError
 
+if TYPE_CHECKING:
+    from gorilla.api.connection import Connection
+
 _REQUEST_ID_CHARS_MAX: Final = 128
 
 
@@ -30,7 +33,7 @@ class BrokenBodyError(ProblemError):
 class Call:
     """A request on its way through a handler."""
 
-    __slots__ = ("_limits", "_parameters", "_query", "_request", "errors")
+    __slots__ = ("_hung_up", "_limits", "_parameters", "_query", "_request", "errors")
 
     def __init__(
         self, request: web.BaseRequest, parameters: tuple[str, ...], query: str, limits: HttpLimits
@@ -49,6 +52,17 @@ class Call:
         self._query = query
         self._limits = limits
         self.errors = Errors()
+        self._hung_up: asyncio.Future[None] | None = None
+
+    def hung_up(self) -> asyncio.Future[None]:
+        """Return what is done as soon as the client's connection is lost, the same each time.
+
+        The handler itself is never cancelled. Wait for it with ``asyncio.wait``, which leaves it
+        alone, and for no longer than the call lasts.
+        """
+        if self._hung_up is None:
+            self._hung_up = cast("Connection", self._request.protocol).hang_up()
+        return self._hung_up
 
     def resource(self) -> str:
         """Return the resource that the path names; a bad one is noted, then it is empty."""
