@@ -79,6 +79,7 @@ class LockReplica:
         self._applied_s = clock.monotonic()
         self._chains: deque[tuple[int, bytes]] = deque(maxlen=CHAINS_KEPT)
         self._watchers: list[Watcher] = []
+        self._adopted: list[Callable[[], None]] = []
 
     # Leading
 
@@ -231,12 +232,22 @@ class LockReplica:
         self.table = state
         self._chains.clear()
         self._stand_at(index)
+        for adopted in self._adopted:
+            adopted()
         return (lambda: _take_apart(old)) if old[0].held > FREED_AT_ONCE else None
 
-    def watch(self, watcher: Watcher) -> None:
-        """Tell ``watcher`` of the events of every entry from now on."""
+    def watch(self, watcher: Watcher, adopted: Callable[[], None] | None = None) -> None:
+        """Tell ``watcher`` of the events of every entry from now on.
+
+        Args:
+            watcher: Hears nothing of what a state has that was taken over as a whole.
+            adopted: Called when there is such a state, in ``table``; it must not raise.
+
+        """
         assert len(self._watchers) < WATCHERS_MAX
         self._watchers.append(watcher)
+        if adopted is not None:
+            self._adopted.append(adopted)
 
     def _stand_at(self, index: int) -> None:
         self.applied_index = index
