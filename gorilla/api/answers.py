@@ -150,7 +150,7 @@ class Answer(web.StreamResponse):
             self.encoded(keep_alive=self._connection_line(request), with_body=self._has_body())
         )
         if request.protocol.writing_paused:
-            await _wait_for_reader(request, transport, self._reader_s_max)
+            await wait_for_reader(request, transport, self._reader_s_max)
 
     def _connection_line(self, request: web.BaseRequest) -> str:
         if not self._keep_alive:
@@ -162,9 +162,15 @@ class Answer(web.StreamResponse):
         return self._asked_by.method != "HEAD" and self.status != HTTPStatus.NO_CONTENT
 
 
-async def _wait_for_reader(
+async def wait_for_reader(
     request: web.BaseRequest, transport: asyncio.Transport, reader_s_max: float
 ) -> None:
+    """Wait until a slow reader has taken most of what was written.
+
+    Raises:
+        ConnectionResetError: It did not for ``reader_s_max`` seconds; the connection is cut.
+
+    """
     try:
         async with asyncio.timeout(reader_s_max):
             await request.writer.drain()
