@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from gorilla.api.feeding import EventFeed
 from gorilla.api.limits import HttpLimits
 from gorilla.service.cluster import ClusterService
 from gorilla.service.locks import LockService
@@ -54,4 +55,6 @@ class ApiDependencies(msgspec.Struct, frozen=True, kw_only=True):
     """None when no database is configured."""
     membership: MembershipService | None = None
     """None where the cluster can't be changed: then there are no routes for it."""
+    feed: EventFeed | None = None
+    """None where nobody can watch events: then there is no route for it."""
     limits: HttpLimits = HttpLimits()

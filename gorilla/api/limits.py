@@ -33,3 +33,9 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long what is left of a refused body is read and thrown away, so the answer arrives."""
     sweep_s: float = 1.0
     """How often all connections are looked at."""
+    watchers_max: int = 2_000
+    """Event streams at once; one more gets a 503."""
+    heartbeat_s: float = 10.0
+    """After so long without an event its reader is shown that the stream lives."""
+    unserved_s_max: float = 3.0
+    """How long a node that is not ready keeps its event streams: longer than a failover takes."""

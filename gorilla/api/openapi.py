@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gorilla.api.routing import Parameter, Route
+from gorilla.api.routing import Parameter, Route, Success
 from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, ProblemBody, Resource
 from gorilla.wire.fields import TOKEN_CHARS_MAX
 from gorilla.wire.membership import MemberKey
@@ -16,6 +16,7 @@ _PROBLEM_TYPE: Final = "application/problem+json"
 
 _TAGS: Final = (
     ("locks", "Hold, keep, give back and look at locks."),
+    ("events", "What happens, as it happens."),
     ("cluster", "The nodes and what they keep."),
     ("machines", "For load balancers, monitoring and code generators."),
     ("people", "For eyes."),
@@ -67,6 +68,7 @@ def document_of(routes: Sequence[Route], version: str) -> dict[str, Any]:
     bodies: set[type[msgspec.Struct]] = {ProblemBody}
     for route in routes:
         bodies.update(body for body in (route.body, route.success.body) if body is not None)
+        bodies.update(route.success.parts)
     _, schemas = msgspec.json.schema_components(
         sorted(bodies, key=lambda body: body.__name__),
         ref_template="#/components/schemas/{name}",
@@ -133,7 +135,7 @@ def _path_parameters(template: str) -> Iterable[dict[str, object]]:
 def _query_parameter(parameter: Parameter) -> dict[str, object]:
     return {
         "name": parameter.name,
-        "in": "query",
+        "in": parameter.place,
         "required": False,
         "description": parameter.description,
         "schema": parameter.schema,
@@ -146,7 +148,7 @@ def _responses(route: Route) -> dict[str, Any]:
         str(success.status): {
             "description": success.description,
             "headers": _headers(success.headers),
-            **_content(success.media_type, success.body),
+            **_content(success),
         }
     }
     codes = sorted({*_EVERYWHERE, *route.problems}, key=_status_of)
@@ -183,9 +185,14 @@ def _headers(more: Iterable[tuple[str, str]], *, required: bool = False) -> dict
     return {**shared, **own}
 
 
-def _content(media_type: str | None, body: type[msgspec.Struct] | None) -> dict[str, Any]:
-    if body is not None:
-        return {"content": {"application/json": {"schema": _reference(body)}}}
+def _content(success: Success) -> dict[str, Any]:
+    media_type = success.media_type
+    if success.body is not None:
+        return {"content": {"application/json": {"schema": _reference(success.body)}}}
+    if success.parts:
+        # OpenAPI 3.1 has no word for the parts of a stream.
+        data = {"oneOf": [_reference(part) for part in success.parts]}
+        return {"content": {media_type: {"schema": {"type": "string"}, "x-event-data": data}}}
     if media_type == "application/json":
         return {"content": {media_type: {"schema": {"type": "object"}}}}
     if media_type is not None:

@@ -1,8 +1,9 @@
 """One call, as handlers see it: its parameters, its query and its body, with their limits."""
 
 import asyncio
+from collections.abc import Callable
 from itertools import chain
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from gorilla.api.connection import Connection
 
 _REQUEST_ID_CHARS_MAX: Final = 128
+
+T = TypeVar("T")
 
 
 class BrokenBodyError(ProblemError):
@@ -79,6 +82,16 @@ class Call:
     def query(self) -> Query:
         """Return the query's parameters."""
         return Query(parse_query(self._query), self.errors)
+
+    def header(self, name: str, rule: Callable[[str], T], default: T) -> T:
+        """Read a header that may be absent; a bad one is noted and gives the default."""
+        given = self._request.headers.getall(name, ())
+        if len(given) > 1:
+            self.errors.add(name, "is given more than once")
+        if len(given) != 1:
+            return default
+        value = self.errors.check(name, rule, given[0])
+        return default if value is None else value
 
     async def body(self) -> Body:
         """Read the body.

@@ -5,6 +5,7 @@ from typing import Final
 from gorilla.api.cluster import ClusterCalls
 from gorilla.api.dependencies import ApiDependencies
 from gorilla.api.documents import Documents
+from gorilla.api.events import event_routes
 from gorilla.api.locks import PAGE_DEFAULT, PAGE_MAX, LockCalls
 from gorilla.api.machines import METRICS_TYPE, MachineCalls
 from gorilla.api.membership import MembershipCalls, membership_routes
@@ -62,6 +63,7 @@ def routes(deps: ApiDependencies, documents: Documents) -> tuple[Route, ...]:
         *_grant_routes(locks),
         *_token_routes(locks),
         *_look_routes(locks),
+        *event_routes(deps.feed),
         *_cluster_routes(ClusterCalls(deps.cluster), SnapshotCalls(deps.snapshots)),
         *_change_routes(deps.membership),
         *_machine_routes(MachineCalls(deps.cluster, deps.registry), documents),

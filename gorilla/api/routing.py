@@ -6,7 +6,7 @@ path is split before it is decoded.
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -26,9 +26,10 @@ _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
-    """A query parameter, as the API document shows it."""
+    """A parameter of the query, or a header, as the API document shows it."""
 
     name: str
+    place: Literal["query", "header"] = "query"
     description: str
     schema: dict[str, object]
     examples: tuple[object, ...] = ()
@@ -44,6 +45,8 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Names and descriptions of headers that only this answer has."""
+    parts: tuple[type[msgspec.Struct], ...] = ()
+    """Shapes of the data that a stream is made of."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

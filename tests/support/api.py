@@ -13,6 +13,8 @@ from yarl import URL
 
 from gorilla.api.app import Api, build_app
 from gorilla.api.dependencies import ApiDependencies, SnapshotOperations
+from gorilla.api.feeding import EventFeed
+from gorilla.api.limits import HttpLimits
 from gorilla.api.server import ApiServer, serve
 from gorilla.dashboard import dashboard_page
 from gorilla.service.membership import MembershipService
@@ -164,6 +166,7 @@ def dependencies(
         "registry": CollectorRegistry(),
         "dashboard": dashboard_page(),
         "snapshots": snapshots,
+        "feed": EventFeed(node.events, changes.get("limits", HttpLimits())),
     }
     return ApiDependencies(**{**fields, **changes})
 

@@ -19,11 +19,13 @@ from gorilla.domain.outcomes import Outcome
 from gorilla.domain.table import LockTable
 from gorilla.service.cluster import ClusterService
 from gorilla.service.errors import NoLeaderError
+from gorilla.service.event_log import EventLog
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import ProposalLimits
 from gorilla.service.ports import ConsensusView, Member, MemberProgress, ReadPoint, Role
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
+from gorilla.service.watching import EventService
 
 ORIGIN = "gorilla-1/a"
 WALL_START_MS = 1_700_000_000_000
@@ -287,6 +289,8 @@ class Node:
         self.is_deaf = False
         self.locks = LockService(self.proposals, self.consensus, self.replica, self.loop, settings)
         self.cluster = ClusterService(self.consensus, self.replica, self.clock, "1.2.3")
+        self.event_log = EventLog(self.replica)
+        self.events = EventService(self.event_log, self.consensus, self.cluster)
         if elected:
             self.consensus.elect()
 
