@@ -18,7 +18,7 @@ from gorilla.api.documents import Documents
 from gorilla.api.limits import HttpLimits
 from gorilla.api.metrics import RequestMetrics
 from gorilla.api.presenting import problem_answer, problem_of
-from gorilla.api.requests import Call, check_head, request_id_of
+from gorilla.api.requests import Call, check_head, check_key, request_id_of
 from gorilla.api.routes import routes
 from gorilla.api.routing import Router, split_target
 
@@ -51,6 +51,7 @@ class Api:
             path, query = split_target(request.raw_path)
             route, parameters = self.router.find(request.method, path)
             template = route.template
+            check_key(request, route)
             answer = await route.handler(Call(request, parameters, query, self.limits))
         except Exception as error:
             answer = self._failed(error, request_id)

@@ -3,8 +3,9 @@
 from typing import Final
 
 from gorilla.api.answers import Answer, answer_json, no_content
-from gorilla.api.presenting import held_lock_body, lock_body, refusal
+from gorilla.api.refusing import refusal
 from gorilla.api.requests import Call
+from gorilla.api.showing import held_lock_body, lock_body
 from gorilla.domain.outcomes import Granted, Lease, Released, Renewed
 from gorilla.service.locks import LeaseView, LockService
 from gorilla.wire.bodies import LockListBody, LockStateBody

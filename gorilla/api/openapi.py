@@ -7,20 +7,32 @@ from typing import Any, Final
 import msgspec
 
 from gorilla.api.routing import Parameter, Route, Success
-from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, ProblemBody, Resource
+from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, Resource
 from gorilla.wire.fields import TOKEN_CHARS_MAX
+from gorilla.wire.idempotency import HEADER, KEY_CHARS_MAX, KEY_PATTERN, REPLAYED_HEADER
 from gorilla.wire.membership import MemberKey
+from gorilla.wire.problem_body import ProblemBody
 from gorilla.wire.problems import PROBLEMS, ProblemCode
 
 _PROBLEM_TYPE: Final = "application/problem+json"
 
 _TAGS: Final = (
     ("locks", "Hold, keep, give back and look at locks."),
+    ("sessions", "One sign of life for any number of locks, which end with it."),
+    ("policies", "Rules for locks by the beginning of their names."),
     ("events", "What happens, as it happens."),
     ("cluster", "The nodes and what they keep."),
     ("machines", "For load balancers, monitoring and code generators."),
     ("people", "For eyes."),
 )
+
+_REPLAYED: Final = (
+    REPLAYED_HEADER,
+    "true: the first answer under this Idempotency-Key, given again; nothing was done now.",
+)
+
+_KEYED: Final = (ProblemCode.IDEMPOTENCY_CONFLICT, ProblemCode.QUOTA_EXCEEDED)
+"""What a call that takes a key may be answered with for that."""
 
 _EVERYWHERE: Final = (ProblemCode.INVALID_REQUEST, ProblemCode.INTERNAL)
 """What any call may be answered with: a request that is broken, a node that is."""
@@ -34,6 +46,27 @@ _DESCRIPTION: Final = (
     "HEAD works wherever GET does."
 )
 
+_SECRET: Final[dict[str, object]] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": TOKEN_CHARS_MAX,
+    "pattern": NO_CONTROL_CHARACTERS,
+}
+
+_KEY_PARAMETER: Final[dict[str, object]] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Makes it safe to ask again: for ten minutes the same request under the same "
+    "key gets the first answer, and nothing is done twice.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": KEY_CHARS_MAX,
+        "pattern": KEY_PATTERN,
+    },
+}
+
 _PATH_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     "resource": {
         "description": "The lock's name, percent-encoded as UTF-8; a slash in it is %2F.",
@@ -42,12 +75,17 @@ _PATH_PARAMETERS: Final[dict[str, dict[str, object]]] = {
     },
     "token": {
         "description": "The secret that the acquire or the last extension gave.",
-        "schema": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": TOKEN_CHARS_MAX,
-            "pattern": NO_CONTROL_CHARACTERS,
-        },
+        "schema": _SECRET,
+        "example": "n1xQb0Jb6hT3jKp7Vv2YwE9s",
+    },
+    "group": {
+        "description": "The group that the acquire of several locks or its last extension gave.",
+        "schema": _SECRET,
+        "example": "n1xQb0Jb6hT3jKp7Vv2YwE9s",
+    },
+    "session": {
+        "description": "The session's id, a secret.",
+        "schema": _SECRET,
         "example": "n1xQb0Jb6hT3jKp7Vv2YwE9s",
     },
     "id": {
@@ -114,10 +152,12 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": _responses(route),
     }
     parameters = [*_path_parameters(route.template), *map(_query_parameter, route.query)]
+    if route.takes_key:
+        parameters.append(_KEY_PARAMETER)
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        schema: dict[str, object] = {**_reference(route.body)}
+        schema: dict[str, object] = {**_reference(route.body), **route.body_rules}
         if route.body_fields_min:
             schema["minProperties"] = route.body_fields_min
         operation["requestBody"] = {
@@ -136,7 +176,7 @@ def _query_parameter(parameter: Parameter) -> dict[str, object]:
     return {
         "name": parameter.name,
         "in": parameter.place,
-        "required": False,
+        "required": parameter.required,
         "description": parameter.description,
         "schema": parameter.schema,
     }
@@ -144,14 +184,16 @@ def _query_parameter(parameter: Parameter) -> dict[str, object]:
 
 def _responses(route: Route) -> dict[str, Any]:
     success = route.success
+    replayed = (_REPLAYED,) if route.takes_key else ()
     responses: dict[str, Any] = {
         str(success.status): {
             "description": success.description,
-            "headers": _headers(success.headers),
+            "headers": _headers((*success.headers, *replayed)),
             **_content(success),
         }
     }
-    codes = sorted({*_EVERYWHERE, *route.problems}, key=_status_of)
+    keyed = _KEYED if route.takes_key else ()
+    codes = sorted({*_EVERYWHERE, *keyed, *route.problems}, key=_status_of)
     for status, of_status in groupby(codes, key=_status_of):
         responses[str(status)] = _problem_response(status, list(of_status))
     return responses
@@ -232,4 +274,19 @@ _EXAMPLE_MEMBERS: Final[dict[ProblemCode, dict[str, object]]] = {
     },
     ProblemCode.TIMEOUT_TOO_SHORT: {"remaining": 21.25},
     ProblemCode.CHANGE_REFUSED: {"reason": "no_quorum"},
+    ProblemCode.WAIT_TIMEOUT: {"waited": 10, "position": 2},
+    ProblemCode.COOLING_DOWN: {"retryAfter": 2.5},
+    ProblemCode.QUOTA_EXCEEDED: {"bound": "waiters_per_lock_max"},
+    ProblemCode.MODE_CONFLICT: {
+        "conflict": {"resource": "reports", "why": "upgrade", "mode": "shared"}
+    },
+    ProblemCode.POLICY_REFUSED: {
+        "policy": {"prefix": "deploy/", "rule": "maxHolders", "allowed": 2}
+    },
+    ProblemCode.DEADLOCK: {
+        "cycle": [
+            {"owner": "anna", "waitsFor": "b", "heldBy": "bert", "holds": True},
+            {"owner": "bert", "waitsFor": "a", "heldBy": "anna", "holds": True},
+        ]
+    },
 }

@@ -1,23 +1,12 @@
-"""What services say, in the words of the contract: bodies, and problems with their status."""
+"""What went wrong, in the words of the contract: problems with their status."""
 
 import logging
 import math
 from typing import Final
 
-import msgspec
-
 from gorilla.api.answers import PROBLEM_JSON, Answer, encode_json
 from gorilla.api.requests import BrokenBodyError
 from gorilla.api.routing import MethodNotAllowedError
-from gorilla.domain.outcomes import (
-    Full,
-    Held,
-    Lease,
-    NotFound,
-    NotHolder,
-    Recovering,
-    TtlTooShort,
-)
 from gorilla.service.errors import (
     ChangeRefusedError,
     DrainingError,
@@ -28,15 +17,10 @@ from gorilla.service.errors import (
     OverloadedError,
     StartingError,
 )
-from gorilla.service.locks import LeaseView
 from gorilla.service.snapshots import ArchiveError, MaybeStoredError
-from gorilla.wire.bodies import HeldLockBody, HolderBody, LockBody
 from gorilla.wire.problems import PROBLEMS, ProblemCode, ProblemError
-from gorilla.wire.times import seconds, timestamp
 
 log = logging.getLogger(__name__)
-
-Refusal = Held | NotFound | NotHolder | TtlTooShort | Full | Recovering
 
 RETRY_AFTER_S_DEFAULT: Final = 1.0
 
@@ -47,75 +31,6 @@ _CODES: Final[tuple[tuple[type[NotServedError], ProblemCode], ...]] = (
     (OverloadedError, ProblemCode.OVERLOADED),
     (NotServedError, ProblemCode.OVERLOADED),
 )
-
-
-def lock_body(lease: Lease, remaining_ms: int, expires_wall_ms: int) -> LockBody:
-    """Present a lease to its holder."""
-    return LockBody(
-        id=lease.fencing_token,
-        owner=lease.holder,
-        resource=lease.lock,
-        token=lease.secret,
-        timeout=seconds(max(1, remaining_ms)),
-        metadata=msgspec.Raw(lease.metadata),
-        created_at=timestamp(lease.created_wall_ms),
-        updated_at=timestamp(lease.updated_wall_ms),
-        expire_at=timestamp(expires_wall_ms),
-        fencing_token=lease.fencing_token,
-    )
-
-
-def held_lock_body(view: LeaseView) -> HeldLockBody:
-    """Present a lease to everybody: without its secret."""
-    lease = view.lease
-    return HeldLockBody(
-        id=lease.fencing_token,
-        owner=lease.holder,
-        resource=lease.lock,
-        timeout=seconds(max(1, view.remaining_ms)),
-        metadata=msgspec.Raw(lease.metadata),
-        created_at=timestamp(lease.created_wall_ms),
-        updated_at=timestamp(lease.updated_wall_ms),
-        expire_at=timestamp(view.expires_wall_ms),
-        fencing_token=lease.fencing_token,
-    )
-
-
-def refusal(outcome: Refusal) -> ProblemError:
-    """Turn a refusal into the problem that it is answered with."""
-    match outcome:
-        case Held():
-            return _held(outcome)
-        case NotFound():
-            return ProblemError(ProblemCode.LOCK_NOT_FOUND)
-        case NotHolder():
-            return ProblemError(ProblemCode.NOT_OWNER)
-        case TtlTooShort():
-            remaining = seconds(outcome.remaining_ms)
-            return ProblemError(
-                ProblemCode.TIMEOUT_TOO_SHORT,
-                f"The new timeout is less than the {remaining} s that the lock has left; "
-                "it can only be extended.",
-                extra={"remaining": remaining},
-            )
-        case Full():
-            return ProblemError(
-                ProblemCode.OVERLOADED, f"The cluster's limit {outcome.bound} is reached."
-            )
-        case Recovering():
-            return ProblemError(ProblemCode.RECOVERING, retry_after_s=outcome.remaining_ms / 1_000)
-
-
-def _held(outcome: Held) -> ProblemError:
-    holder = HolderBody(
-        owner=outcome.holder,
-        expire_at=timestamp(outcome.expires_wall_ms),
-        fencing_token=outcome.fencing_token,
-    )
-    return ProblemError(
-        ProblemCode.LOCK_HELD,
-        extra={"holder": holder, "retryAfter": seconds(outcome.remaining_ms)},
-    )
 
 
 def problem_of(error: Exception, request_id: str) -> ProblemError:
@@ -174,6 +89,8 @@ def problem_answer(problem: ProblemError, request_id: str) -> Answer:
     if kind.status in {429, 503}:
         retry_after_s = problem.retry_after_s or RETRY_AFTER_S_DEFAULT
         answer.add_header("Retry-After", str(max(1, math.ceil(retry_after_s))))
+    for name, value in problem.headers:
+        answer.add_header(name, value)
     if isinstance(problem, MethodNotAllowedError):
         answer.add_header("Allow", problem.allow)
     return answer

@@ -10,16 +10,19 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
 from gorilla.api.limits import HEADER_BYTES_MAX, HttpLimits
-from gorilla.api.routing import decode_percent, parse_query
+from gorilla.api.routing import Route, decode_percent, parse_query, split_target
+from gorilla.service.keys import Key
 from gorilla.wire.fields import (
     BODY_BYTES_MAX,
     Body,
     Errors,
+    FieldRuleError,
     Query,
     name_of,
     printable,
 )
-from gorilla.wire.problems import ProblemCode, ProblemError
+from gorilla.wire.idempotency import HEADER, fingerprint_of, key_of
+from gorilla.wire.problems import FieldError, InvalidFieldsError, ProblemCode, ProblemError
 
 if TYPE_CHECKING:
     from gorilla.api.connection import Connection
@@ -79,6 +82,30 @@ class Call:
         """Return the member id or name in the path; a bad one is noted, then it is empty."""
         return self.errors.check("id", _resource_of, self._parameters[0]) or ""
 
+    def secret(self, name: str) -> str:
+        """Return the secret that is the path's first parameter, as :meth:`token` does."""
+        return self.errors.check(name, _token_of, self._parameters[0]) or ""
+
+    def key(self, body: Body | None = None) -> Key | None:
+        """Return the client's idempotency key with what tells this request from others.
+
+        A bad one is noted; call it before the errors are raised. ``body`` is the one that was
+        read, if any is.
+        """
+        given = self._request.headers.getall(HEADER, None)
+        if given is None:
+            return None
+        if len(given) > 1:
+            self.errors.add(HEADER, "is given more than once")
+            return None
+        key = self.errors.check(HEADER, key_of, given[0])
+        if key is None:
+            return None
+        method, path = self._request.method, split_target(self._request.raw_path)[0]
+        content = b"" if body is None else body.content
+        told = fingerprint_of(method, _segments_of(path), parse_query(self._query), content)
+        return Key(key, told)
+
     def query(self) -> Query:
         """Return the query's parameters."""
         return Query(parse_query(self._query), self.errors)
@@ -118,6 +145,24 @@ def _resource_of(text: str) -> str:
 
 def _token_of(text: str) -> str:
     return printable(decode_percent(text))
+
+
+def _segments_of(path: str) -> list[str]:
+    """Return the decoded segments of a path; one that can't be decoded as it is."""
+    segments = []
+    for segment in path.split("/"):
+        try:
+            segments.append(decode_percent(segment))
+        except FieldRuleError:
+            segments.append(segment)
+    return segments
+
+
+def check_key(request: web.BaseRequest, route: Route) -> None:
+    """Refuse an idempotency key where it would promise what is not kept."""
+    if HEADER in request.headers and route.writes and not route.takes_key:
+        message = "is not supported by this call: ask what became of it instead"
+        raise InvalidFieldsError([FieldError(HEADER, message)])
 
 
 def request_id_of(headers: CIMultiDictProxy[str]) -> str | None:

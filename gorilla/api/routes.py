@@ -12,11 +12,10 @@ from gorilla.api.membership import MembershipCalls, membership_routes
 from gorilla.api.routing import Parameter, Route, Success
 from gorilla.api.snapshots import SnapshotCalls
 from gorilla.service.membership import MembershipService
+from gorilla.wire.asking import ONE_OF_TIMEOUT_AND_SESSION, AcquireBody, ExtendBody
 from gorilla.wire.bodies import (
     NO_CONTROL_CHARACTERS,
-    AcquireBody,
     ClusterBody,
-    ExtendBody,
     HealthBody,
     LockBody,
     LockListBody,
@@ -84,6 +83,7 @@ def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
             "the same id and token again, held until the later of the old expiry and now + "
             "timeout: asking again after a lost answer is safe.",
             body=AcquireBody,
+            body_rules=ONE_OF_TIMEOUT_AND_SESSION,
             example={"owner": "worker-1", "timeout": 30, "metadata": ["build", 7]},
             success=Success(status=200, description="The lock is yours.", body=LockBody),
             problems=(*_BODY, Code.LOCK_HELD, *_WRITE),

@@ -33,6 +33,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     schema: dict[str, object]
     examples: tuple[object, ...] = ()
+    required: bool = False
 
 
 class Success(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +69,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the body must be there, when there is one at all."""
     body_fields_min: int = 0
     """How many of the body's optional fields must be there at least."""
+    body_rules: dict[str, object] = {}
+    """More of the body's JSON schema: what its shape can't say."""
+    takes_key: bool = False
+    """Whether an Idempotency-Key makes it safe to repeat."""
+    only_reads: bool = False
+    """Whether it changes nothing, although its method may."""
     query: tuple[Parameter, ...] = ()
     example: dict[str, object] | None = None
     """An example of the request body."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it changes anything."""
+        return self.method != "GET" and not self.only_reads
 
 
 class _Place(msgspec.Struct):

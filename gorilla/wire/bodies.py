@@ -4,19 +4,17 @@ The API document is generated from them, and clients encode requests with them. 
 by ``gorilla.wire.fields``, which names every bad field at once rather than the first.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from gorilla.wire.fields import NAME_CHARS_MAX, NUMBER_STRING_CHARS_MAX
-from gorilla.wire.problems import FieldError, ProblemCode
+from gorilla.wire.fields import NAME_CHARS_MAX
+
+HOLDERS_MAX: Final = 1_024
+"""Largest ``limit`` of a lock."""
 
 NO_CONTROL_CHARACTERS = r"^[^\u0000-\u001f\u007f-\u009f]*$"
-
-_POSITIVE_NUMBER = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)([eE][+-]?[0-9]{1,2})?$"
-"""What is written of numbers in strings: all that is surely finite and more than 0."""
-
 
 Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=NO_CONTROL_CHARACTERS)]
 Owner = Annotated[Name, Meta(description="Who holds the lock, or asks for it.")]
@@ -46,13 +44,24 @@ FencingToken = Annotated[
 Seconds = Annotated[
     int | float, Meta(description="Seconds: an integer when whole, else with three decimals.")
 ]
-AskedSeconds = Annotated[
-    Annotated[int, Meta(ge=1)]
-    | Annotated[float, Meta(gt=0)]
-    | Annotated[str, Meta(pattern=_POSITIVE_NUMBER, max_length=NUMBER_STRING_CHARS_MAX)],
+Mode = Annotated[
+    Literal["exclusive", "shared"],
+    Meta(description="shared: any number of owners may hold it, as long as all of them share."),
+]
+Limit = Annotated[
+    int,
+    Meta(ge=1, le=HOLDERS_MAX, description="How many may hold the lock at once."),
+]
+SessionNumber = Annotated[
+    int, Meta(ge=1, description="Public number of the session that it lives in.")
+]
+Reason = Annotated[
+    str,
     Meta(
-        description="Seconds, more than 0; lowered to the cluster's maximum.",
-        examples=[30, 1.5, "30"],
+        min_length=1,
+        max_length=NAME_CHARS_MAX,
+        pattern=NO_CONTROL_CHARACTERS,
+        description="What for, in words; everybody may see it.",
     ),
 ]
 
@@ -61,26 +70,12 @@ class WireBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Base of every body."""
 
 
-class AcquireBody(WireBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Asks for a lock."""
+class ReleaseRequestBody(WireBody, frozen=True, kw_only=True):
+    """Somebody asked the holder to let go."""
 
-    owner: Owner
-    timeout: AskedSeconds
-    metadata: Annotated[
-        Any,
-        Meta(
-            description="Any JSON value of at most 4 KiB; a list stays, anything else becomes "
-            "a list of one.",
-            examples=[["build", 7]],
-        ),
-    ] = UNSET
-
-
-class ExtendBody(WireBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Asks to hold a lock for longer."""
-
-    timeout: AskedSeconds
-    owner: Owner | UnsetType | None = UNSET
+    by: Annotated[Owner, Meta(description="Who asked.")]
+    reason: Reason | UnsetType = UNSET
+    at: Timestamp
 
 
 class LockBody(WireBody, frozen=True, kw_only=True):
@@ -94,13 +89,25 @@ class LockBody(WireBody, frozen=True, kw_only=True):
         Meta(min_length=1, description="The secret that proves the hold; extending replaces it."),
     ]
     timeout: Annotated[
-        Seconds, Meta(description="Seconds that the lock can be held, from this answer on.")
+        Seconds,
+        Meta(
+            description="Seconds that the lock can be held, from this answer on. 0 in an answer "
+            "that is given again, when the lock has ended since."
+        ),
     ]
     metadata: Metadata
     created_at: Timestamp
     updated_at: Timestamp
     expire_at: Timestamp
     fencing_token: FencingToken
+    mode: Annotated[Mode, Meta(description="When it is shared.")] | UnsetType = UNSET
+    limit: Annotated[Limit, Meta(description="When it is above 1.")] | UnsetType = UNSET
+    session: SessionNumber | UnsetType = UNSET
+    waited: (
+        Annotated[Seconds, Meta(description="How long it was waited for, if it was.")] | UnsetType
+    ) = UNSET
+    reason: Reason | UnsetType = UNSET
+    release_requested: ReleaseRequestBody | UnsetType = UNSET
 
 
 class HeldLockBody(WireBody, frozen=True, kw_only=True):
@@ -115,6 +122,14 @@ class HeldLockBody(WireBody, frozen=True, kw_only=True):
     updated_at: Timestamp
     expire_at: Timestamp
     fencing_token: FencingToken
+    mode: Annotated[Mode, Meta(description="When it is shared.")] | UnsetType = UNSET
+    limit: Annotated[Limit, Meta(description="When it is above 1.")] | UnsetType = UNSET
+    session: SessionNumber | UnsetType = UNSET
+    waited: (
+        Annotated[Seconds, Meta(description="How long it was waited for, if it was.")] | UnsetType
+    ) = UNSET
+    reason: Reason | UnsetType = UNSET
+    release_requested: ReleaseRequestBody | UnsetType = UNSET
 
 
 class LockListBody(WireBody, frozen=True, kw_only=True):
@@ -137,6 +152,20 @@ class WaiterBody(WireBody, frozen=True, kw_only=True):
     position: Annotated[int, Meta(ge=1)]
     since: Timestamp
     reason: str | None = None
+    mode: Annotated[Mode, Meta(description="When it wants to share it.")] | UnsetType = UNSET
+    limit: Annotated[Limit, Meta(description="When it is above 1.")] | UnsetType = UNSET
+    session: SessionNumber | UnsetType = UNSET
+    resources: (
+        Annotated[
+            tuple[Resource, ...],
+            Meta(description="When it waits for several at once: all of them."),
+        ]
+        | UnsetType
+    ) = UNSET
+    ready: (
+        Annotated[bool, Meta(description="true: its turn has come, and the lock is kept for it.")]
+        | UnsetType
+    ) = UNSET
 
 
 class LockStateBody(WireBody, frozen=True, kw_only=True):
@@ -144,7 +173,7 @@ class LockStateBody(WireBody, frozen=True, kw_only=True):
 
     resource: Resource
     held: bool
-    mode: Literal["exclusive", "shared"]
+    mode: Mode
     limit: Annotated[int, Meta(ge=1, description="How many may hold it at once.")]
     holders: tuple[HeldLockBody, ...]
     waiters: tuple[WaiterBody, ...]
@@ -277,24 +306,4 @@ class ReadyBody(WireBody, frozen=True, kw_only=True):
 
     ready: Literal[True]
     leader: bool
-    checks: tuple[CheckBody, ...] | UnsetType = UNSET
-
-
-class ProblemBody(WireBody, frozen=True, kw_only=True):
-    """An RFC 9457 problem; ``code`` is the part to switch on."""
-
-    type: Annotated[str, Meta(extra_json_schema={"format": "uri"})]
-    title: str
-    status: Annotated[int, Meta(ge=400, le=599)]
-    detail: str
-    code: ProblemCode
-    error_message: Annotated[str, Meta(description="The same text as detail.")]
-    request_id: str
-    errors: tuple[FieldError, ...] | UnsetType = UNSET
-    holder: HolderBody | UnsetType = UNSET
-    retry_after: Annotated[Seconds, Meta(description="With lock_held.")] | UnsetType = UNSET
-    remaining: Annotated[Seconds, Meta(description="With timeout_too_short.")] | UnsetType = UNSET
-    reason: (
-        Annotated[str, Meta(description="With change_refused: why, for machines.")] | UnsetType
-    ) = UNSET
     checks: tuple[CheckBody, ...] | UnsetType = UNSET

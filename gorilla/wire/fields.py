@@ -27,6 +27,9 @@ BODY_BYTES_MAX: Final = 64 * 1024
 TIMEOUT_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 """What a longer timeout is lowered to while it is read; the cluster's ``max_timeout`` is lower."""
 
+WAIT_MS_MAX: Final = 24 * 3600 * 1000
+"""Likewise for a longer wait; the cluster's ``max_wait`` is lower."""
+
 NUMBER_STRING_CHARS_MAX: Final = 64
 """Longest string that is read as a number."""
 
@@ -97,6 +100,15 @@ def timeout_ms_of(raw: bytes) -> int:
     A fraction of a millisecond is rounded up so that nobody holds a lock for less than asked.
     What exceeds :data:`TIMEOUT_MS_MAX` is lowered to it.
     """
+    return _milliseconds_of(raw, may_be_0=False)
+
+
+def wait_ms_of(raw: bytes) -> int:
+    """Read seconds as :func:`timeout_ms_of` does; 0 is one, and more than a day is a day."""
+    return min(_milliseconds_of(raw, may_be_0=True), WAIT_MS_MAX)
+
+
+def _milliseconds_of(raw: bytes, *, may_be_0: bool) -> int:
     quoted = raw.startswith(b'"')
     text = string_of(raw) if quoted else raw.decode()
     if text.isascii() and text.isdigit() and len(text) < _PLAIN_CHARS and text[0] != "0":
@@ -106,8 +118,11 @@ def timeout_ms_of(raw: bytes) -> int:
     ) or not _JSON_NUMBER.fullmatch(text):
         raise FieldRuleError("must be a number of seconds, or a string that holds one")
     value = float(text)
+    if may_be_0 and value == 0:
+        return 0
     if not 0 < value < math.inf:
-        raise FieldRuleError("must be more than 0 and a finite number")
+        least = "0 or more" if may_be_0 else "more than 0"
+        raise FieldRuleError(f"must be {least} and a finite number")
     return min(math.ceil(Fraction(text) * 1_000), TIMEOUT_MS_MAX)
 
 
@@ -149,7 +164,7 @@ def string_of(raw: bytes) -> str:
 class Body:
     """The object of a request body; each field is taken from it once."""
 
-    __slots__ = ("_errors", "_fields")
+    __slots__ = ("_errors", "_fields", "content")
 
     def __init__(self, body: bytes, errors: Errors) -> None:
         """Read a body.
@@ -164,11 +179,17 @@ class Body:
         """
         self._fields = _object_of(body)
         self._errors = errors
+        self.content = body
+        """All of it, as it arrived."""
 
     @property
     def is_empty(self) -> bool:
         """Whether no field is left."""
         return not self._fields
+
+    def has(self, field: str) -> bool:
+        """Return whether a field is there, and was not taken yet."""
+        return field in self._fields
 
     def required(self, field: str, rule: Callable[[bytes], T]) -> T | None:
         """Take a field that must be there; None means that it is noted as bad."""
@@ -248,6 +269,17 @@ class Query:
         """Note the parameters that nobody took as unknown, and raise if anything is wrong."""
         self.note_unknown()
         self._errors.raise_if_any()
+
+
+def text_of(raw: bytes) -> str:
+    """Read a text of people's: 1 to 255 characters, no control characters."""
+    return name_of(string_of(raw))
+
+
+def int_of(low: int, high: int) -> Callable[[bytes], int]:
+    """Return the rule of a JSON integer between two bounds, both included."""
+    rule = bounded_int(low, high)
+    return lambda raw: rule(raw.decode(errors="replace"))
 
 
 def prefix_of(text: str) -> str:

@@ -28,6 +28,10 @@ class ProblemCode(StrEnum):
     WAIT_TIMEOUT = "wait_timeout"
     DEADLOCK = "deadlock"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    MODE_CONFLICT = "mode_conflict"
+    WAIT_REPLACED = "wait_replaced"
+    COOLING_DOWN = "cooling_down"
+    POLICY_REFUSED = "policy_refused"
     CHANGE_REFUSED = "change_refused"
     BODY_TOO_LARGE = "body_too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -68,7 +72,10 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
         404, "Lock not found", "The token belongs to no lock of that resource."
     ),
     ProblemCode.SESSION_NOT_FOUND: ProblemKind(
-        404, "Session not found", "There is no live session of that id."
+        404,
+        "Session not found",
+        "There is no live session of that id: it was ended, it ran out, or it never was. "
+        "Everything that lived in it is released; begin a new one.",
     ),
     ProblemCode.MEMBER_NOT_FOUND: ProblemKind(
         404, "Member not found", "The cluster has no member of that id or name."
@@ -95,6 +102,20 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ProblemCode.IDEMPOTENCY_CONFLICT: ProblemKind(
         409, "Idempotency conflict", "The Idempotency-Key was used with another request."
     ),
+    ProblemCode.MODE_CONFLICT: ProblemKind(
+        409,
+        "Mode conflict",
+        "The lock is held, or queued for, in a way that does not go with what was asked for.",
+    ),
+    ProblemCode.WAIT_REPLACED: ProblemKind(
+        409, "Wait replaced", "The same owner asked again, and waits with its newer request."
+    ),
+    ProblemCode.COOLING_DOWN: ProblemKind(
+        409, "Cooling down", "The lock is free, and by its policy too early for its next grant."
+    ),
+    ProblemCode.POLICY_REFUSED: ProblemKind(
+        409, "Policy refused", "The policy of the lock does not allow what was asked for."
+    ),
     ProblemCode.CHANGE_REFUSED: ProblemKind(
         409,
         "Change refused",
@@ -110,7 +131,7 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
         429, "Rate limited", "Too many requests; the Retry-After header says when to go on."
     ),
     ProblemCode.QUOTA_EXCEEDED: ProblemKind(
-        429, "Quota exceeded", "The caller's quota is used up."
+        429, "Quota exceeded", "There are too many of that kind already; nothing was done."
     ),
     ProblemCode.INTERNAL: ProblemKind(
         500, "Internal error", "Something failed that should not; the node's log has the requestId."
@@ -170,6 +191,7 @@ class ProblemError(Exception):
         *,
         extra: dict[str, object] | None = None,
         retry_after_s: float | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         """Name the problem.
 
@@ -178,12 +200,14 @@ class ProblemError(Exception):
             detail: Replaces the table's words when something more exact can be said.
             extra: Further members of the answer, by their JSON names.
             retry_after_s: Seconds after which asking again makes sense.
+            headers: More headers of the answer.
 
         """
         super().__init__(detail or PROBLEMS[code].detail)
         self.code = code
         self.extra = extra or {}
         self.retry_after_s = retry_after_s
+        self.headers = headers
 
 
 class InvalidFieldsError(ProblemError):
