@@ -100,6 +100,7 @@ class Metrics:
         self._consensus()
         self._journal()
         self._locks()
+        self._events()
         self._snapshots()
         self.node_info = self._gauge(
             "node_info", "Always 1; says which node, and its version.", "node", "version"
@@ -137,6 +138,16 @@ class Metrics:
 
     def _locks(self) -> None:
         self.locks_held = self._gauge("locks_held", "Locks held, as this node has applied it.")
+
+    def _events(self) -> None:
+        self.event_number = self._gauge("event_number", "Number of the last event applied here.")
+        self.events_kept = self._gauge("events_kept", "Events kept here for those who resume.")
+        self.event_streams = self._gauge("event_streams", "Clients that watch events here.")
+        self.event_streams_ended = self._counter(
+            "event_streams_ended",
+            "Those that ended: gone (the client), slow, behind (both cut off), stopped (the node).",
+            "reason",
+        )
 
     def _snapshots(self) -> None:
         self.snapshot_age_seconds = self._gauge(

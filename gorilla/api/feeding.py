@@ -69,8 +69,7 @@ class FeedCounts(msgspec.Struct):
 
     opened: int = 0
     sent_bytes: int = 0
-    ended: dict[str, int] = {}
-    """By :class:`~gorilla.api.streaming.Ended`."""
+    ended: dict[Ended, int] = msgspec.field(default_factory=lambda: dict.fromkeys(Ended, 0))
 
 
 class EventFeed:
@@ -134,7 +133,7 @@ class EventFeed:
     def remove(self, stream: StreamAnswer, why: Ended) -> None:
         """A stream has ended."""
         del self._watchers[stream]
-        self.counts.ended[why] = self.counts.ended.get(why, 0) + 1
+        self.counts.ended[why] += 1
         if not self._watchers and self._sweeping is not None:
             self._sweeping.cancel()
             self._sweeping = None

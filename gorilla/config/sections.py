@@ -224,6 +224,14 @@ class HttpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         int,
         Meta(ge=10, le=100_000, description="Connections at once; one more is answered 503."),
     ] = 4_096
+    max_watchers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100_000,
+            description="How many of them may watch events; one more is answered 503.",
+        ),
+    ] = 2_000
     slow_client_s: Annotated[
         float,
         Meta(gt=0, le=300, description="A request must arrive in full within so many seconds."),

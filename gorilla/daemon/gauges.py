@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
+from gorilla.api.streaming import Ended
 from gorilla.consensus.journal import Journal
+from gorilla.daemon.serving import Services
 from gorilla.observability import Metrics
 from gorilla.service.ports import Consensus, Role
-from gorilla.service.proposals import Proposals
-from gorilla.service.replica import LockReplica
-from gorilla.service.snapshots import SnapshotKeeper
 
 PERIOD_S = 1.0
 
@@ -20,21 +19,18 @@ class Gauges:
         self,
         metrics: Metrics,
         consensus: Consensus,
-        replica: LockReplica,
-        proposals: Proposals,
-        keeper: SnapshotKeeper,
+        services: Services,
         connections: Callable[[], int],
     ) -> None:
         """Read these."""
         self._metrics = metrics
         self._consensus = consensus
-        self._replica = replica
-        self._proposals = proposals
-        self._keeper = keeper
+        self._services = services
         self._connections = connections
         self._journal: Journal | None = None
         self._stored = 0
         self._failed = 0
+        self._streams_ended: dict[Ended, int] = dict.fromkeys(Ended, 0)
         self._handle: asyncio.TimerHandle | None = None
 
     def watch_journal(self, journal: Journal) -> None:
@@ -64,15 +60,25 @@ class Gauges:
         metrics.is_leader.set(view.role is Role.LEADER)
         metrics.has_leader.set(view.leader is not None)
         metrics.peers_connected.set(sum(one.connected for one in view.progress))
-        metrics.proposals_pending.set(self._proposals.pending)
-        metrics.locks_held.set(self._replica.table.held)
+        metrics.proposals_pending.set(self._services.proposals.pending)
+        metrics.locks_held.set(self._services.replica.table.held)
         metrics.connections.set(self._connections())
         if self._journal is not None:
             metrics.journal_bytes.set(self._journal.bytes_on_disk)
+        self._copy_events()
         self._copy_snapshots()
 
+    def _copy_events(self) -> None:
+        events, feed = self._services.events, self._services.feed
+        self._metrics.event_number.set(events.last_number)
+        self._metrics.events_kept.set(events.last_number + 1 - events.first_number)
+        self._metrics.event_streams.set(feed.watching)
+        for why, before in self._streams_ended.items():
+            ended = self._streams_ended[why] = feed.counts.ended[why]
+            self._metrics.event_streams_ended.labels(why.value).inc(ended - before)
+
     def _copy_snapshots(self) -> None:
-        health, metrics = self._keeper.health(), self._metrics
+        health, metrics = self._services.keeper.health(), self._metrics
         if health.age_s is not None:
             metrics.snapshot_age_seconds.set(health.age_s)
         metrics.snapshot_failing.set(health.failing_since is not None)

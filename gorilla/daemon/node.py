@@ -15,7 +15,6 @@ import uvloop
 
 from gorilla.api.app import build_app
 from gorilla.api.dependencies import ApiDependencies
-from gorilla.api.limits import HttpLimits
 from gorilla.api.server import ApiServer, ListenError, serve
 from gorilla.config import ClusterConfig, MemberConfig
 from gorilla.consensus.disk import DirectoryDisk, DiskInUseError
@@ -41,7 +40,7 @@ from gorilla.consensus.snapshots import (
 )
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.gauges import Gauges
-from gorilla.daemon.serving import Services, build_services
+from gorilla.daemon.serving import Services, build_services, http_limits
 from gorilla.dashboard import dashboard_page
 from gorilla.domain.versions import ClusterVersionError
 from gorilla.observability import Metrics, set_up_logging
@@ -148,9 +147,7 @@ class NodeProcess:
         gauges = Gauges(
             self._metrics,
             gate,
-            services.replica,
-            services.proposals,
-            services.keeper,
+            services,
             lambda: server.connections,
         )
         try:
@@ -173,6 +170,7 @@ class NodeProcess:
             await driver.finish(self._config.node.stop_deadline_s)
         finally:
             gauges.stop()
+            services.feed.end_all()
             # Nothing, where it was stopped in order.
             await server.close(self._config.node.stop_deadline_s)
             await services.close()
@@ -286,7 +284,8 @@ class NodeProcess:
                 dashboard=dashboard_page(),
                 snapshots=services.snapshots,
                 membership=membership,
-                limits=_http_limits(self._config),
+                feed=services.feed,
+                limits=http_limits(self._config),
             )
         )
         bind = self._member.http_bind
@@ -310,6 +309,7 @@ class NodeProcess:
         services.cluster.start_draining()
         # The balancer needs a moment to notice; until then requests are served as ever.
         await _elapsed(LEAVE_BALANCER_S)
+        services.feed.end_all()
         await driver.leave(min(deadline_s, loop.time() + LEAVE_S_MAX))
         server.stop_listening()
         await services.proposals.drain(max(0.0, deadline_s - loop.time()))
@@ -354,17 +354,6 @@ def _engine_settings(config: ClusterConfig) -> EngineSettings:
         election_s_max=timing.election_timeout_ms_max / 1000,
         fallback_s=timing.leader_fallback_ms / 1000,
         compact_entries=config.journal.compact_entries,
-    )
-
-
-def _http_limits(config: ClusterConfig) -> HttpLimits:
-    http = config.http
-    return HttpLimits(
-        connections_max=http.max_connections,
-        head_s_max=http.slow_client_s,
-        body_s_max=http.slow_client_s,
-        reader_s_max=http.slow_client_s,
-        keep_alive_s=http.keepalive_s,
     )
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gorilla.api.feeding import EventFeed
+from gorilla.api.limits import HttpLimits
 from gorilla.config import ClusterConfig
 from gorilla.daemon.snapshot_source import ReplicaSource
 from gorilla.service.cluster import ClusterService
+from gorilla.service.event_log import EventLog
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import ProposalLimits
 from gorilla.service.ports import Clock, Consensus
@@ -17,6 +20,7 @@ from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from gorilla.service.snapshots import SnapshotKeeper, StoredSnapshot
 from gorilla.service.upgrading import Upgrading
+from gorilla.service.watching import EventService
 
 if TYPE_CHECKING:
     from gorilla.storage.snapshots import PostgresSnapshots
@@ -75,6 +79,8 @@ class Services(msgspec.Struct, frozen=True):
     proposals: Proposals
     locks: LockService
     cluster: ClusterService
+    events: EventLog
+    feed: EventFeed
     keeper: SnapshotKeeper
     upgrading: Upgrading
     archive: "PostgresSnapshots | None"
@@ -117,22 +123,39 @@ def build_services(
         keep_count=config.snapshots.keep_count,
         keep_days=config.snapshots.keep_days,
     )
+    cluster = ClusterService(
+        consensus,
+        replica,
+        clock,
+        version,
+        name=config.cluster.name,
+        snapshots=keeper.health,
+    )
+    events = EventLog(replica)
     return Services(
         replica=replica,
         proposals=proposals,
         locks=LockService(proposals, consensus, replica, loop, settings),
-        cluster=ClusterService(
-            consensus,
-            replica,
-            clock,
-            version,
-            name=config.cluster.name,
-            snapshots=keeper.health,
-        ),
+        cluster=cluster,
+        events=events,
+        feed=EventFeed(EventService(events, consensus, cluster), http_limits(config)),
         keeper=keeper,
         upgrading=Upgrading(consensus, replica, config.cluster.finalise_level),
         archive=archive,
         snapshots=None if archive is None else ArchiveOperations(archive, keeper),
+    )
+
+
+def http_limits(config: ClusterConfig) -> HttpLimits:
+    """Return what clients may take."""
+    http = config.http
+    return HttpLimits(
+        connections_max=http.max_connections,
+        head_s_max=http.slow_client_s,
+        body_s_max=http.slow_client_s,
+        reader_s_max=http.slow_client_s,
+        keep_alive_s=http.keepalive_s,
+        watchers_max=http.max_watchers,
     )
 
 

@@ -17,6 +17,7 @@ PATHS = {
     "/api/v1/locks/{resource}/{token}": {"get", "put", "delete"},
     "/api/v1/cluster": {"get"},
     "/api/v1/snapshots": {"get", "post"},
+    "/api/v1/events": {"get"},
     "/_health": {"get"},
     "/_ready": {"get"},
     "/metrics": {"get"},
