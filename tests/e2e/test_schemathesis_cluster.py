@@ -45,6 +45,7 @@ def test_no_made_up_request_gets_an_undocumented_answer_from_a_cluster(tmp_path,
                 f"{nodes.url(follower)}/openapi.json",
                 "--checks=all",
                 "--mode=all",
+                "--exclude-operation-id=watchEvents",  # its answer has no end
                 "--exclude-operation-id=addMember",  # it dials the address that it is given
                 f"--max-examples={EXAMPLES_MAX}",
                 f"--seed={SEED}",

@@ -70,7 +70,9 @@ async def test_every_documented_call_is_served_and_no_other_method() -> None:
         for path, methods in (PATHS | CHANGING_PATHS).items():
             concrete = path.format(resource="a", token="b", id="c")
             for method in every:
-                answered = await api.ask(method.upper(), concrete)
+                # A stream of events has no end; its head says as much.
+                asked = "HEAD" if (path, method) == ("/api/v1/events", "get") else method.upper()
+                answered = await api.ask(asked, concrete)
                 assert (answered.status == 405) == (method not in methods), (method, path)
 
 

@@ -36,6 +36,7 @@ async def test_no_made_up_request_gets_an_undocumented_answer(tmp_path: Path) ->
             f"{api.base_url}/openapi.json",
             "--checks=all",
             "--mode=all",
+            "--exclude-operation-id=watchEvents",  # its answer has no end: see test_api_events.py
             f"--max-examples={EXAMPLES_MAX}",
             f"--seed={SEED}",
             "--generation-database=none",
