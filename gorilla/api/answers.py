@@ -186,6 +186,6 @@ def answer_json(
     return Answer(status, encode_json(body), headers=headers)
 
 
-def no_content() -> Answer:
+def no_content(headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     """Answer that it was done and there is nothing to say."""
-    return Answer(204)
+    return Answer(204, headers=headers)

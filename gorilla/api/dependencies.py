@@ -11,6 +11,9 @@ from gorilla.api.limits import HttpLimits
 from gorilla.service.cluster import ClusterService
 from gorilla.service.locks import LockService
 from gorilla.service.membership import MembershipService
+from gorilla.service.policies import PolicyService
+from gorilla.service.repairs import RepairService
+from gorilla.service.sessions import SessionService
 from gorilla.service.snapshots import StoredSnapshot
 
 
@@ -48,6 +51,9 @@ class ApiDependencies(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     """Release of this node, as the API document and the cluster view show it."""
     locks: LockService
+    repairs: RepairService
+    sessions: SessionService
+    policies: PolicyService
     cluster: ClusterService
     registry: CollectorRegistry
     dashboard: Page

@@ -1,10 +1,9 @@
 """Calls on locks: parse, call the lock service, present."""
 
-from typing import Final
-
 from gorilla.api.answers import Answer, answer_json, no_content
 from gorilla.api.refusing import refusal
 from gorilla.api.requests import Call
+from gorilla.api.route_parts import PAGE_DEFAULT, PAGE_MAX, age_header, is_stale
 from gorilla.api.showing import held_lock_body, lock_body
 from gorilla.domain.outcomes import Granted, Lease, Released, Renewed
 from gorilla.service.locks import LeaseView, LockService
@@ -13,20 +12,13 @@ from gorilla.wire.fields import (
     bounded_int,
     metadata_of,
     name_of,
-    one_of,
     optional_owner_of,
     owner_of,
     prefix_of,
     timeout_ms_of,
 )
 
-PAGE_MAX: Final = 1_000
-PAGE_DEFAULT: Final = 100
-
-_LINEARIZABLE: Final = "linearizable"
-_STALE: Final = "stale"
-_consistency_of = one_of(_LINEARIZABLE, _STALE)
-_limit_of = bounded_int(1, PAGE_MAX)
+_page_size_of = bounded_int(1, PAGE_MAX)
 
 
 class LockCalls:
@@ -92,7 +84,7 @@ class LockCalls:
         """``GET /api/v1/locks/{resource}``."""
         lock = call.resource()
         query = call.query()
-        stale = query.optional("consistency", _consistency_of, _LINEARIZABLE) == _STALE
+        stale = is_stale(query)
         query.finish()
         view = await self._locks.show(lock, stale=stale)
         holders = tuple(map(held_lock_body, view.holders))
@@ -105,28 +97,24 @@ class LockCalls:
             waiters=(),
             fencing_token=view.fencing_token,
         )
-        return answer_json(body, headers=_age_header(view.age_ms, stale=stale))
+        return answer_json(body, headers=age_header(view.age_ms, stale=stale))
 
     async def list(self, call: Call) -> Answer:
         """``GET /api/v1/locks``."""
         query = call.query()
         prefix = query.optional("prefix", prefix_of, "")
         owner = query.optional("owner", name_of, "")
-        limit = query.optional("limit", _limit_of, PAGE_DEFAULT)
+        limit = query.optional("limit", _page_size_of, PAGE_DEFAULT)
         after = query.optional("cursor", name_of, "")
-        stale = query.optional("consistency", _consistency_of, _LINEARIZABLE) == _STALE
+        stale = is_stale(query)
         query.finish()
         page = await self._locks.list(
             prefix=prefix, holder=owner or None, after=after or None, limit=limit, stale=stale
         )
         held = tuple(map(held_lock_body, page.leases))
         body = LockListBody(locks=held, cursor=page.cursor)
-        return answer_json(body, headers=_age_header(page.age_ms, stale=stale))
+        return answer_json(body, headers=age_header(page.age_ms, stale=stale))
 
 
 def _answer_lease(lease: Lease, remaining_ms: int, expires_wall_ms: int) -> Answer:
     return answer_json(lock_body(lease, remaining_ms, expires_wall_ms))
-
-
-def _age_header(age_ms: int | None, *, stale: bool) -> tuple[tuple[str, str], ...]:
-    return (("X-Gorilla-Age-Ms", str(age_ms or 0)),) if stale else ()

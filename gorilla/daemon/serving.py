@@ -14,10 +14,14 @@ from gorilla.daemon.snapshot_source import ReplicaSource
 from gorilla.service.cluster import ClusterService
 from gorilla.service.event_log import EventLog
 from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.moments import Moments
 from gorilla.service.pending import ProposalLimits
+from gorilla.service.policies import PolicyService
 from gorilla.service.ports import Clock, Consensus
 from gorilla.service.proposals import Proposals
+from gorilla.service.repairs import RepairService
 from gorilla.service.replica import LockReplica
+from gorilla.service.sessions import SessionService
 from gorilla.service.snapshots import SnapshotKeeper, StoredSnapshot
 from gorilla.service.upgrading import Upgrading
 from gorilla.service.watching import EventService
@@ -78,6 +82,9 @@ class Services(msgspec.Struct, frozen=True):
     replica: LockReplica
     proposals: Proposals
     locks: LockService
+    repairs: RepairService
+    sessions: SessionService
+    policies: PolicyService
     cluster: ClusterService
     events: EventLog
     feed: EventFeed
@@ -114,6 +121,13 @@ def build_services(
         request_deadline_s=config.locks.request_deadline_s,
         leader_grace_s=config.locks.leader_grace_s,
     )
+    moments = Moments(
+        consensus,
+        replica,
+        loop,
+        request_deadline_s=settings.request_deadline_s,
+        leader_grace_s=settings.leader_grace_s,
+    )
     archive = _archive(config)
     keeper = SnapshotKeeper(
         archive,
@@ -136,6 +150,9 @@ def build_services(
         replica=replica,
         proposals=proposals,
         locks=LockService(proposals, consensus, replica, loop, settings),
+        repairs=RepairService(proposals, moments, replica, loop, settings),
+        sessions=SessionService(proposals, moments, replica, loop, settings),
+        policies=PolicyService(proposals, moments, replica, loop, settings),
         cluster=cluster,
         events=events,
         feed=EventFeed(EventService(events, consensus, cluster), http_limits(config)),

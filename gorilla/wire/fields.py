@@ -46,6 +46,7 @@ _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_value = msgspec.json.Decoder().decode
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 
 class FieldRuleError(ValueError):
@@ -249,7 +250,18 @@ class Query:
         self._values = dict(values)
         self._errors = errors
 
-    def optional(self, name: str, rule: Callable[[str], T], default: T) -> T:
+    def has(self, name: str) -> bool:
+        """Return whether a parameter is there, and was not taken yet."""
+        return name in self._values
+
+    def required(self, name: str, rule: Callable[[str], T]) -> T | None:
+        """Take a parameter that must be there; None means that it is noted as bad."""
+        if name not in self._values:
+            self._errors.add(name, "is required")
+            return None
+        return self.optional(name, rule, None)
+
+    def optional(self, name: str, rule: Callable[[str], T], default: D) -> T | D:
         """Take a parameter that may be absent; a bad one is noted and gives the default."""
         values = self._values.pop(name, None)
         if values is None:

@@ -13,8 +13,14 @@ from tests.support.service import Node
 
 PATHS = {
     "/api/v1/locks": {"get"},
-    "/api/v1/locks/{resource}": {"get", "post"},
+    "/api/v1/locks/{resource}": {"get", "post", "delete"},
+    "/api/v1/locks/{resource}/request-release": {"post"},
     "/api/v1/locks/{resource}/{token}": {"get", "put", "delete"},
+    "/api/v1/fencing/{resource}": {"post"},
+    "/api/v1/groups/{group}": {"put", "delete"},
+    "/api/v1/sessions": {"post"},
+    "/api/v1/sessions/{session}": {"get", "put", "delete"},
+    "/api/v1/policies": {"get", "put", "delete"},
     "/api/v1/cluster": {"get"},
     "/api/v1/snapshots": {"get", "post"},
     "/api/v1/events": {"get"},
@@ -68,7 +74,7 @@ async def test_every_documented_call_is_served_and_no_other_method() -> None:
     every = {"get", "put", "post", "delete", "patch", "options", "trace"}
     async with changeable_api() as api:
         for path, methods in (PATHS | CHANGING_PATHS).items():
-            concrete = path.format(resource="a", token="b", id="c")
+            concrete = path.format(resource="a", token="b", id="c", group="d", session="e")
             for method in every:
                 # A stream of events has no end; its head says as much.
                 asked = "HEAD" if (path, method) == ("/api/v1/events", "get") else method.upper()
@@ -125,6 +131,15 @@ async def test_every_writing_call_may_be_undone_or_unknown() -> None:
         ("/api/v1/locks/{resource}", "post"),
         ("/api/v1/locks/{resource}/{token}", "put"),
         ("/api/v1/locks/{resource}/{token}", "delete"),
+        ("/api/v1/locks/{resource}", "delete"),
+        ("/api/v1/locks/{resource}/request-release", "post"),
+        ("/api/v1/groups/{group}", "put"),
+        ("/api/v1/groups/{group}", "delete"),
+        ("/api/v1/sessions", "post"),
+        ("/api/v1/sessions/{session}", "put"),
+        ("/api/v1/sessions/{session}", "delete"),
+        ("/api/v1/policies", "put"),
+        ("/api/v1/policies", "delete"),
         *((path, method) for path, methods in CHANGING_PATHS.items() for method in methods),
     ]:
         assert {"503", "504"} <= set(document["paths"][path][method]["responses"])

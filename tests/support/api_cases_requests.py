@@ -88,9 +88,9 @@ async def wrong_methods_are_told_the_right_ones(
 ) -> None:
     caller = Caller(session, base_url)
     for method, path, allowed in [
-        ("PUT", caller.path(), "GET, HEAD, POST"),
-        ("DELETE", caller.path(), "GET, HEAD, POST"),
-        ("PATCH", caller.path(), "GET, HEAD, POST"),
+        ("PUT", caller.path(), "DELETE, GET, HEAD, POST"),
+        ("PATCH", caller.path(), "DELETE, GET, HEAD, POST"),
+        ("GET", caller.path("request-release"), "POST"),
         ("POST", caller.path("token"), "DELETE, GET, HEAD, PUT"),
         ("OPTIONS", caller.path("token"), "DELETE, GET, HEAD, PUT"),
         ("POST", "/api/v1/locks", "GET, HEAD"),

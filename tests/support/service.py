@@ -21,10 +21,14 @@ from gorilla.service.cluster import ClusterService
 from gorilla.service.errors import NoLeaderError
 from gorilla.service.event_log import EventLog
 from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.moments import Moments
 from gorilla.service.pending import ProposalLimits
+from gorilla.service.policies import PolicyService
 from gorilla.service.ports import ConsensusView, Member, MemberProgress, ReadPoint, Role
 from gorilla.service.proposals import Proposals
+from gorilla.service.repairs import RepairService
 from gorilla.service.replica import LockReplica
+from gorilla.service.sessions import SessionService
 from gorilla.service.watching import EventService
 
 ORIGIN = "gorilla-1/a"
@@ -288,6 +292,18 @@ class Node:
         self.consensus.on_change = self.proposals.poke
         self.is_deaf = False
         self.locks = LockService(self.proposals, self.consensus, self.replica, self.loop, settings)
+        settings = settings or LockSettings()
+        moments = Moments(
+            self.consensus,
+            self.replica,
+            self.loop,
+            request_deadline_s=settings.request_deadline_s,
+            leader_grace_s=settings.leader_grace_s,
+        )
+        parts = (self.proposals, moments, self.replica, self.loop, settings)
+        self.repairs = RepairService(*parts)
+        self.sessions = SessionService(*parts)
+        self.policies = PolicyService(*parts)
         self.cluster = ClusterService(self.consensus, self.replica, self.clock, "1.2.3")
         self.event_log = EventLog(self.replica)
         self.events = EventService(self.event_log, self.consensus, self.cluster)

@@ -1,0 +1,134 @@
+"""The calls on single locks: what is served, and what the API document says of it."""
+
+from typing import Final
+
+from gorilla.api.locks import LockCalls
+from gorilla.api.route_parts import AGE, BODY, CONSISTENCY, NOT_SERVED, WRITE, page_size
+from gorilla.api.routing import Parameter, Route, Success
+from gorilla.wire.asking import ONE_OF_TIMEOUT_AND_SESSION, AcquireBody, ExtendBody
+from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, LockBody, LockListBody, LockStateBody
+from gorilla.wire.fields import NAME_CHARS_MAX
+from gorilla.wire.problems import ProblemCode as Code
+
+_LOCK: Final = "/api/v1/locks/{resource}"
+_LEASE: Final = "/api/v1/locks/{resource}/{token}"
+
+
+def lock_routes(calls: LockCalls) -> tuple[Route, ...]:
+    """Return the routes on single locks."""
+    return (*_grant_routes(calls), *_token_routes(calls), *_look_routes(calls))
+
+
+def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
+    return (
+        Route(
+            method="POST",
+            template=_LOCK,
+            operation_id="acquireLock",
+            handler=calls.acquire,
+            tag="locks",
+            summary="Acquire a lock",
+            description="Grants the lock if nobody holds it. The owner that holds it already gets "
+            "the same id and token again, held until the later of the old expiry and now + "
+            "timeout: asking again after a lost answer is safe.",
+            body=AcquireBody,
+            body_rules=ONE_OF_TIMEOUT_AND_SESSION,
+            example={"owner": "worker-1", "timeout": 30, "metadata": ["build", 7]},
+            success=Success(status=200, description="The lock is yours.", body=LockBody),
+            problems=(*BODY, Code.LOCK_HELD, *WRITE, Code.RECOVERING),
+        ),
+        Route(
+            method="PUT",
+            template=_LEASE,
+            operation_id="extendLock",
+            handler=calls.extend,
+            tag="locks",
+            summary="Extend a lock",
+            description="Holds the lock for timeout from now on, under a new token; the old one "
+            "is dead from then on. The id and createdAt stay.",
+            body=ExtendBody,
+            example={"timeout": 60, "owner": "worker-1"},
+            success=Success(
+                status=200, description="The lock is yours, under a new token.", body=LockBody
+            ),
+            problems=(
+                *BODY,
+                Code.LOCK_NOT_FOUND,
+                Code.NOT_OWNER,
+                Code.TIMEOUT_TOO_SHORT,
+                *WRITE,
+            ),
+        ),
+    )
+
+
+def _token_routes(calls: LockCalls) -> tuple[Route, ...]:
+    return (
+        Route(
+            method="DELETE",
+            template=_LEASE,
+            operation_id="releaseLock",
+            handler=calls.release,
+            tag="locks",
+            summary="Release a lock",
+            description="Ends the hold that the token proves.",
+            success=Success(status=204, description="The lock is free."),
+            problems=(Code.LOCK_NOT_FOUND, *WRITE),
+        ),
+        Route(
+            method="GET",
+            template=_LEASE,
+            operation_id="getLock",
+            handler=calls.status,
+            tag="locks",
+            summary="Look at a lock that you hold",
+            description="Says how long the hold that the token proves still lasts; linearizable.",
+            success=Success(status=200, description="The lock is yours.", body=LockBody),
+            problems=(Code.LOCK_NOT_FOUND, *NOT_SERVED),
+        ),
+    )
+
+
+def _look_routes(calls: LockCalls) -> tuple[Route, ...]:
+    prefix = {"type": "string", "maxLength": NAME_CHARS_MAX, "pattern": NO_CONTROL_CHARACTERS}
+    name = {**prefix, "minLength": 1}
+    return (
+        Route(
+            method="GET",
+            template="/api/v1/locks",
+            operation_id="listLocks",
+            handler=calls.list,
+            tag="locks",
+            summary="List held locks",
+            description="Held locks in the order of their names, without tokens.",
+            query=(
+                Parameter(name="prefix", description="How the names begin.", schema=prefix),
+                Parameter(name="owner", description="Whose locks.", schema=name),
+                page_size("locks"),
+                Parameter(
+                    name="cursor",
+                    description="The cursor of the page before, as it was given.",
+                    schema=name,
+                ),
+                CONSISTENCY,
+            ),
+            success=Success(
+                status=200, description="Some held locks.", body=LockListBody, headers=AGE
+            ),
+            problems=NOT_SERVED,
+        ),
+        Route(
+            method="GET",
+            template=_LOCK,
+            operation_id="showLock",
+            handler=calls.show,
+            tag="locks",
+            summary="Look at any lock",
+            description="Who holds it, without tokens; a lock that nobody ever held is just free.",
+            query=(CONSISTENCY,),
+            success=Success(
+                status=200, description="The lock's state.", body=LockStateBody, headers=AGE
+            ),
+            problems=NOT_SERVED,
+        ),
+    )
