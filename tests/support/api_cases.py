@@ -8,7 +8,10 @@ from tests.support import (
     api_cases_fields,
     api_cases_locks,
     api_cases_looking,
+    api_cases_policies,
+    api_cases_repairs,
     api_cases_requests,
+    api_cases_sessions,
 )
 from tests.support.api_caller import CASES, Case
 
@@ -18,5 +21,8 @@ __all__ = [
     "api_cases_fields",
     "api_cases_locks",
     "api_cases_looking",
+    "api_cases_policies",
+    "api_cases_repairs",
     "api_cases_requests",
+    "api_cases_sessions",
 ]
