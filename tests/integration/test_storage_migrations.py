@@ -22,6 +22,10 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 
 
+SNAPSHOTS = {"snapshots", "snapshot_pieces", "restores"}
+HISTORY = {"history_cursors", "history_gaps", "history_holds", "history_waits"}
+
+
 def tables(url: str) -> set[str]:
     rows = execute(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     return {str(row[0]) for row in rows}
@@ -33,7 +37,7 @@ def test_up_and_down_and_up_again_from_empty(empty_database):
     assert migrating.current(url) is None
     migrating.upgrade(url)
     assert migrating.is_current(url)
-    assert tables(url) == {"alembic_version", "snapshots", "snapshot_pieces", "restores"}
+    assert tables(url) == {"alembic_version"} | SNAPSHOTS | HISTORY
 
     migrating.downgrade(url, "base")
     assert migrating.current(url) is None
@@ -42,6 +46,25 @@ def test_up_and_down_and_up_again_from_empty(empty_database):
 
     migrating.upgrade(url)
     assert migrating.current(url) == migrating.head()
+
+
+def test_the_history_is_added_to_a_database_that_has_snapshots_and_goes_without_them(
+    empty_database,
+):
+    migrating.upgrade(empty_database, "0001")
+    execute(
+        empty_database,
+        "INSERT INTO restores (snapshot_id, cluster_id, node, hold_ms, fencing_floor)"
+        " VALUES (1, 'c1', 'n1', 0, 5)",
+    )
+
+    migrating.upgrade(empty_database)
+    after = tables(empty_database)
+    migrating.downgrade(empty_database, "0001")
+
+    assert after == {"alembic_version"} | SNAPSHOTS | HISTORY
+    assert tables(empty_database) == {"alembic_version"} | SNAPSHOTS
+    assert execute(empty_database, "SELECT fencing_floor FROM restores") == [(5,)]
 
 
 def test_migrating_twice_changes_nothing(database):
