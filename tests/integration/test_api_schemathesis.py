@@ -44,6 +44,11 @@ async def test_no_made_up_request_gets_an_undocumented_answer(tmp_path: Path) ->
             "--continue-on-failure",
             "--no-color",
             cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks",
+            },
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
