@@ -6,7 +6,6 @@ wait in the log, and are written when it is back.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Sequence
@@ -145,15 +144,21 @@ class HistoryWriter:
         """Keep the history up to date until ``stop`` is set, then write what is there."""
         if self._history is None:
             return
-        stopped = asyncio.ensure_future(stop.wait())
+        working = asyncio.create_task(self._work(stop))
         try:
-            while not stopped.done():
+            await stop.wait()
+            await asyncio.wait((working,), timeout=FLUSH_S_MAX)
+        finally:
+            working.cancel()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
                 if not await self.attempt():
                     await self._pause(stopped)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_S_MAX):
-                    while self._failures == 0 and await self.attempt():
-                        continue
+            while await self.attempt() or (self._is_sure and self.health().behind):
+                continue
         finally:
             stopped.cancel()
 
