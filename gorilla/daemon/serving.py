@@ -116,11 +116,7 @@ def build_services(
     )
     proposals = Proposals(consensus, FailStopLoop(loop, fail), origin, limits)
     replica = LockReplica(clock, proposals.resolve, proposals.refused, origin)
-    settings = LockSettings(
-        max_timeout_ms=round(config.locks.max_timeout_s * 1000),
-        request_deadline_s=config.locks.request_deadline_s,
-        leader_grace_s=config.locks.leader_grace_s,
-    )
+    settings = lock_settings(config)
     moments = Moments(
         consensus,
         replica,
@@ -160,6 +156,15 @@ def build_services(
         upgrading=Upgrading(consensus, replica, config.cluster.finalise_level),
         archive=archive,
         snapshots=None if archive is None else ArchiveOperations(archive, keeper),
+    )
+
+
+def lock_settings(config: ClusterConfig) -> LockSettings:
+    """Return what the operator decided about locks."""
+    return LockSettings(
+        max_timeout_ms=round(config.locks.max_timeout_s * 1000),
+        request_deadline_s=config.locks.request_deadline_s,
+        leader_grace_s=config.locks.leader_grace_s,
     )
 
 
