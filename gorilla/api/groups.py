@@ -6,7 +6,7 @@ from gorilla.api.answers import Answer, answer_json, no_content
 from gorilla.api.refusing import refused
 from gorilla.api.replaying import opened
 from gorilla.api.requests import Call
-from gorilla.api.route_parts import BODY, WRITE, replayed_header
+from gorilla.api.route_parts import BODY, WRITE, follows, replayed_header
 from gorilla.api.routing import Route, Success
 from gorilla.api.showing import lock_body
 from gorilla.domain.outcomes import Lease, NotFound, ReleasedAll, RenewedAll
@@ -16,6 +16,8 @@ from gorilla.wire.fields import optional_owner_of, timeout_ms_of
 from gorilla.wire.problems import ProblemCode as Code, ProblemError
 
 _GROUP: Final = "/api/v1/groups/{group}"
+
+GROUP_FOLLOWS: Final = follows({"group": "$response.body#/group"}, "extendGroup", "releaseGroup")
 
 
 class GroupCalls:
@@ -84,7 +86,10 @@ def group_routes(calls: GroupCalls) -> tuple[Route, ...]:
             body=ExtendBody,
             example={"timeout": 60, "owner": "worker-1"},
             success=Success(
-                status=200, description="The locks are yours, under new tokens.", body=GroupBody
+                status=200,
+                description="The locks are yours, under new tokens.",
+                body=GroupBody,
+                follows=GROUP_FOLLOWS,
             ),
             problems=(
                 *BODY,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gorilla.api.locks import LockCalls
-from gorilla.api.route_parts import AGE, BODY, CONSISTENCY, NOT_SERVED, WRITE, page_size
+from gorilla.api.route_parts import AGE, BODY, CONSISTENCY, NOT_SERVED, WRITE, follows, page_size
 from gorilla.api.routing import Parameter, Route, Success
 from gorilla.wire.asking import ONE_OF_TIMEOUT_AND_SESSION, AcquireBody, ExtendBody
 from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, LockBody, LockListBody, LockStateBody
@@ -12,6 +12,13 @@ from gorilla.wire.problems import ProblemCode as Code
 
 _LOCK: Final = "/api/v1/locks/{resource}"
 _LEASE: Final = "/api/v1/locks/{resource}/{token}"
+
+LEASE_FOLLOWS: Final = follows(
+    {"resource": "$response.body#/resource", "token": "$response.body#/token"},
+    "getLock",
+    "extendLock",
+    "releaseLock",
+)
 
 
 def lock_routes(calls: LockCalls) -> tuple[Route, ...]:
@@ -34,7 +41,9 @@ def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
             body=AcquireBody,
             body_rules=ONE_OF_TIMEOUT_AND_SESSION,
             example={"owner": "worker-1", "timeout": 30, "metadata": ["build", 7]},
-            success=Success(status=200, description="The lock is yours.", body=LockBody),
+            success=Success(
+                status=200, description="The lock is yours.", body=LockBody, follows=LEASE_FOLLOWS
+            ),
             problems=(*BODY, Code.LOCK_HELD, *WRITE, Code.RECOVERING),
         ),
         Route(
@@ -49,7 +58,10 @@ def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
             body=ExtendBody,
             example={"timeout": 60, "owner": "worker-1"},
             success=Success(
-                status=200, description="The lock is yours, under a new token.", body=LockBody
+                status=200,
+                description="The lock is yours, under a new token.",
+                body=LockBody,
+                follows=LEASE_FOLLOWS,
             ),
             problems=(
                 *BODY,

@@ -190,6 +190,7 @@ def _responses(route: Route) -> dict[str, Any]:
             "description": success.description,
             "headers": _headers((*success.headers, *replayed)),
             **_content(success),
+            **_links(success),
         }
     }
     keyed = _KEYED if route.takes_key else ()
@@ -240,6 +241,17 @@ def _content(success: Success) -> dict[str, Any]:
     if media_type is not None:
         return {"content": {media_type.partition(";")[0]: {"schema": {"type": "string"}}}}
     return {}
+
+
+def _links(success: Success) -> dict[str, Any]:
+    links = {
+        follow.operation_id: {
+            "operationId": follow.operation_id,
+            "parameters": follow.parameters,
+        }
+        for follow in success.follows
+    }
+    return {"links": links} if links else {}
 
 
 def _reference(body: type[msgspec.Struct]) -> dict[str, str]:

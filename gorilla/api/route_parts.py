@@ -3,7 +3,7 @@
 from typing import Final
 
 from gorilla.api.requests import Call
-from gorilla.api.routing import Parameter
+from gorilla.api.routing import Follow, Parameter
 from gorilla.wire.fields import Query, one_of
 from gorilla.wire.idempotency import REPLAYED_HEADER
 from gorilla.wire.problems import ProblemCode as Code
@@ -37,6 +37,11 @@ PAGE_MAX: Final = 1_000
 PAGE_DEFAULT: Final = 100
 
 _consistency_of = one_of(_LINEARIZABLE, _STALE)
+
+
+def follows(parameters: dict[str, str], *operation_ids: str) -> tuple[Follow, ...]:
+    """Return the calls that an answer makes possible, all with the same parameters."""
+    return tuple(Follow(operation_id=each, parameters=parameters) for each in operation_ids)
 
 
 def page_size(what: str) -> Parameter:

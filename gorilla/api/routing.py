@@ -36,6 +36,14 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = False
 
 
+class Follow(msgspec.Struct, frozen=True, kw_only=True):
+    """A call that an answer makes possible: what of the answer is which of its parameters."""
+
+    operation_id: str
+    parameters: dict[str, str]
+    """Runtime expressions of OpenAPI, like ``$response.body#/id``."""
+
+
 class Success(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is not a problem, as the API document shows it."""
 
@@ -46,6 +54,8 @@ class Success(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Names and descriptions of headers that only this answer has."""
+    follows: tuple[Follow, ...] = ()
+    """What may be called next, with what the answer says."""
     parts: tuple[type[msgspec.Struct], ...] = ()
     """Shapes of the data that a stream is made of."""
 

@@ -6,7 +6,7 @@ from gorilla.api.answers import Answer, answer_json, no_content
 from gorilla.api.refusing import refused
 from gorilla.api.replaying import opened
 from gorilla.api.requests import Call
-from gorilla.api.route_parts import BODY, NOT_SERVED, WRITE, replayed_header
+from gorilla.api.route_parts import BODY, NOT_SERVED, WRITE, follows, replayed_header
 from gorilla.api.routing import Route, Success
 from gorilla.api.showing import session_body, session_state_body
 from gorilla.domain.outcomes import SessionAlive, SessionEnded, SessionNotFound
@@ -22,6 +22,10 @@ from gorilla.wire.sessions import (
 
 _SESSIONS: Final = "/api/v1/sessions"
 _SESSION: Final = f"{_SESSIONS}/{{session}}"
+
+_FOLLOWS: Final = follows(
+    {"session": "$response.body#/id"}, "keepSession", "showSession", "endSession"
+)
 
 
 class SessionCalls:
@@ -99,7 +103,9 @@ def _life_routes(calls: SessionCalls) -> tuple[Route, ...]:
             takes_key=True,
             body=OpenSessionBody,
             example={"owner": "worker-1", "ttl": 15, "metadata": ["host-a"]},
-            success=Success(status=201, description="It has begun.", body=SessionBody),
+            success=Success(
+                status=201, description="It has begun.", body=SessionBody, follows=_FOLLOWS
+            ),
             problems=(*BODY, Code.QUOTA_EXCEEDED, *WRITE),
         ),
         Route(
@@ -114,7 +120,9 @@ def _life_routes(calls: SessionCalls) -> tuple[Route, ...]:
             body=KeepSessionBody,
             body_required=False,
             example={},
-            success=Success(status=200, description="It lives on.", body=SessionBody),
+            success=Success(
+                status=200, description="It lives on.", body=SessionBody, follows=_FOLLOWS
+            ),
             problems=(*BODY, Code.SESSION_NOT_FOUND, *WRITE),
         ),
     )
