@@ -25,11 +25,23 @@ WRITES = [
     ("POST", LOCK, BODY),
     ("PUT", f"{LOCK}/token", {"timeout": 30}),
     ("DELETE", f"{LOCK}/token", None),
+    ("DELETE", f"{LOCK}?reason=stuck", None),
+    ("POST", f"{LOCK}/request-release", {"owner": "anna"}),
+    ("PUT", "/api/v1/groups/group", {"timeout": 30}),
+    ("DELETE", "/api/v1/groups/group", None),
+    ("POST", "/api/v1/sessions", {"owner": "anna", "ttl": 30}),
+    ("PUT", "/api/v1/sessions/session", {}),
+    ("DELETE", "/api/v1/sessions/session", None),
+    ("PUT", "/api/v1/policies?prefix=a", {"maxTimeout": 30}),
+    ("DELETE", "/api/v1/policies?prefix=a", None),
 ]
 READS = [
     ("GET", LOCK, None),
     ("GET", f"{LOCK}/token", None),
     ("GET", "/api/v1/locks", None),
+    ("POST", "/api/v1/fencing/a", {"fencingToken": 1}),
+    ("GET", "/api/v1/sessions/session", None),
+    ("GET", "/api/v1/policies", None),
 ]
 
 
@@ -60,10 +72,15 @@ async def test_without_a_leader_stale_reads_and_the_cluster_are_still_answered()
 
         shown = await api.ask("GET", f"{LOCK}?consistency=stale")
         listed = await api.ask("GET", "/api/v1/locks?consistency=stale")
+        ruled = await api.ask("GET", "/api/v1/policies?consistency=stale")
+        path = "/api/v1/fencing/a?consistency=stale"
+        checked = await api.ask("POST", path, json={"fencingToken": 1})
         cluster = await api.ask("GET", "/api/v1/cluster")
 
     assert shown.json["held"]
     assert [lock["resource"] for lock in listed.json["locks"]] == ["a"]
+    assert (ruled.status, ruled.json) == (200, {"policies": []})
+    assert (checked.json["current"], checked.json["largest"]) == (True, 1)
     assert cluster.json["leader"] is None
 
 
