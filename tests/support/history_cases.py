@@ -159,16 +159,26 @@ async def a_leader_of_an_earlier_term_writes_nothing_once_a_later_one_has(histor
     maker = EventMaker()
     maker.many(2)
     await begun(history, maker.made[:2])
-    later = await history.append(TWO, 2, fold(maker.made[2:3]))
-
-    late = await history.append(ONE, 3, fold(maker.made[3:]))
+    await history.append(ONE, 2, fold(maker.made[2:3]))
     gap = Gap(first_number=4, last_number=9, from_ms=at(3), to_ms=at(9))
-    skipped = await history.skip(ONE, gap)
-    settled = await history.settle(ONE, lost=[2], now_ms=at(9), is_done=True)
+    later = await history.skip(TWO, gap)
 
-    assert late == skipped == settled == later
+    late = await history.append(ONE, 9, fold(maker.made[3:]))
+    skipped = await history.skip(ONE, Gap(first_number=10, last_number=12, from_ms=0, to_ms=1))
+    seen_late = fold([_grant_of_token_3()]).holds
+    settled = await history.settle(ONE, seen=seen_late, lost=[2], now_ms=at(9), is_done=True)
+
+    assert late == skipped == settled == later == await history.state("c1")
     assert await history.prune(ONE, Retention(days=30, rows=1), 10) == 0
-    assert (await found(history)).gaps == ()
+    assert [hold.ended_by for hold in await holds(history)] == [None, EndedBy.RELEASED]
+    assert (await found(history)).gaps == (gap,)
+
+
+def _grant_of_token_3() -> Event:
+    maker = EventMaker()
+    maker.tokens = 2
+    maker.acquired("seen by a leader of the past")
+    return maker.made[0]
 
 
 @case

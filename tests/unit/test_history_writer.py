@@ -267,7 +267,35 @@ async def test_a_leader_that_fails_while_it_settles_leaves_it_to_the_next():
 
 
 @on_virtual_time
-async def test_a_million_holds_are_settled_page_by_page_with_other_work_in_between():
+async def test_a_leader_that_leads_again_settles_from_the_start():
+    setting = Setting()
+    first = setting.maker.acquired("first")
+    tokens = [setting.maker.acquired(f"lock-{n:05}") for n in range(1_500)]
+    await setting.settle()
+    setting.maker.released(tokens[0])
+    setting.maker.many(1)
+    setting.node.kept = 2
+    for _ in range(4):
+        await setting.writer.attempt()
+    assert setting.writer._settling.token > first
+
+    # Another one led meanwhile, and this node heard of it only when it led again.
+    other = Setting(setting.history, setting.maker)
+    other.node.term, other.node.kept = 2, 2
+    setting.maker.many(1)
+    await other.settle()
+    setting.node.term = 3
+    setting.maker.released(first)
+    setting.maker.many(2)
+    await setting.settle()
+
+    assert setting.history.states["c1"].term == 3
+    open_now = {hold.fencing_token for hold in setting.history.holds.values() if not hold.ended_by}
+    assert open_now == set(setting.maker.held)
+
+
+@on_virtual_time
+async def test_many_holds_are_settled_page_by_page():
     setting = Setting()
     tokens = [setting.maker.acquired(f"lock-{n:05}") for n in range(2_500)]
     await setting.settle()
