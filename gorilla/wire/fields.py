@@ -289,9 +289,18 @@ def text_of(raw: bytes) -> str:
 
 
 def int_of(low: int, high: int) -> Callable[[bytes], int]:
-    """Return the rule of a JSON integer between two bounds, both included."""
-    rule = bounded_int(low, high)
-    return lambda raw: rule(raw.decode(errors="replace"))
+    """Return the rule of a JSON number that is an integer between two bounds, both included."""
+    plain = bounded_int(low, high)
+
+    def rule(raw: bytes) -> int:
+        text = raw.decode(errors="replace")
+        if len(text) <= NUMBER_STRING_CHARS_MAX and _JSON_NUMBER.fullmatch(text):
+            value = float(text)
+            if low <= value <= high and value.is_integer() and not text.isdigit():
+                return int(value)  # written as 7.0, or as 7e0
+        return plain(text)
+
+    return rule
 
 
 def prefix_of(text: str) -> str:

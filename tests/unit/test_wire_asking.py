@@ -64,9 +64,16 @@ def test_modes_are_two():
             mode_of(bad)
 
 
-@pytest.mark.parametrize("raw", [b"0", b"-1", b"1025", b"1.0", b'"1"', b"null", b"1e1", b"\xff"])
+@pytest.mark.parametrize(
+    "raw", [b"0", b"-1", b"1025", b"1.5", b'"1"', b"null", b"1e4", b"1e999999999", b"\xff"]
+)
 def test_a_limit_is_an_integer_from_1_to_1024(raw: bytes):
-    assert (limit_of(b"1"), limit_of(b"1024")) == (1, 1_024)
+    assert (limit_of(b"1"), limit_of(b"1024"), limit_of(b"7.0"), limit_of(b"1e1")) == (
+        1,
+        1024,
+        7,
+        10,
+    )
     with pytest.raises(FieldRuleError):
         limit_of(raw)
 
