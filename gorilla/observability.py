@@ -102,6 +102,7 @@ class Metrics:
         self._locks()
         self._events()
         self._snapshots()
+        self._history()
         self.node_info = self._gauge(
             "node_info", "Always 1; says which node, and its version.", "node", "version"
         )
@@ -160,6 +161,23 @@ class Metrics:
         self.snapshots_stored = self._counter("snapshots_stored", "Snapshots this node stored.")
         self.snapshot_failures = self._counter(
             "snapshot_failures", "Attempts at a snapshot that failed."
+        )
+
+    def _history(self) -> None:
+        self.history_behind = self._gauge(
+            "history_behind", "Events that are not in the history yet; on the leader, else 0."
+        )
+        self.history_failing = self._gauge(
+            "history_failing", "1 while the history can't be written (the alarm), else 0."
+        )
+        self.history_events_written = self._counter(
+            "history_events_written", "Events that this node wrote into the history."
+        )
+        self.history_failures = self._counter(
+            "history_failures", "Attempts to write the history that failed."
+        )
+        self.history_gaps = self._counter(
+            "history_gaps", "Gaps that this node had to leave in the history."
         )
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from gorilla.api.feeding import EventFeed
 from gorilla.api.limits import HttpLimits
 from gorilla.service.cluster import ClusterService
+from gorilla.service.history_reading import HistoryService
 from gorilla.service.locks import LockService
 from gorilla.service.membership import MembershipService
 from gorilla.service.policies import PolicyService
@@ -58,6 +59,8 @@ class ApiDependencies(msgspec.Struct, frozen=True, kw_only=True):
     registry: CollectorRegistry
     dashboard: Page
     snapshots: SnapshotOperations | None = None
+    """None when no database is configured."""
+    history: HistoryService | None = None
     """None when no database is configured."""
     membership: MembershipService | None = None
     """None where the cluster can't be changed: then there are no routes for it."""

@@ -7,6 +7,7 @@ from gorilla.api.dependencies import ApiDependencies
 from gorilla.api.documents import Documents
 from gorilla.api.events import event_routes
 from gorilla.api.groups import GroupCalls, group_routes
+from gorilla.api.history import HistoryCalls, history_routes
 from gorilla.api.lock_routes import lock_routes
 from gorilla.api.locks import LockCalls
 from gorilla.api.machines import METRICS_TYPE, MachineCalls
@@ -40,6 +41,7 @@ def routes(deps: ApiDependencies, documents: Documents) -> tuple[Route, ...]:
         *session_routes(SessionCalls(deps.sessions)),
         *policy_routes(PolicyCalls(deps.policies)),
         *event_routes(deps.feed),
+        *history_routes(HistoryCalls(deps.history)),
         *_cluster_routes(ClusterCalls(deps.cluster), SnapshotCalls(deps.snapshots)),
         *_change_routes(deps.membership),
         *_machine_routes(MachineCalls(deps.cluster, deps.registry), documents),

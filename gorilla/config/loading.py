@@ -17,6 +17,7 @@ from gorilla.config.sections import (
     ClusterSection,
     ConsensusSection,
     DatabaseSection,
+    HistorySection,
     HttpSection,
     JournalSection,
     LocksSection,
@@ -93,6 +94,7 @@ class _Reading:
             locks=self._section("locks", LocksSection),
             http=self._section("http", HttpSection),
             snapshots=self._section("snapshots", SnapshotsSection),
+            history=self._section("history", HistorySection),
             database=self._section("database", DatabaseSection),
             log=self._section("log", LogSection),
         )

@@ -262,15 +262,36 @@ class SnapshotsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ] = 30
 
 
+class HistorySection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who held what, when, and why it ended: kept in PostgreSQL, beside the locks."""
+
+    enabled: Annotated[
+        bool, Meta(description="Whether there is a history. Without a database there is none.")
+    ] = True
+    keep_days: Annotated[
+        int,
+        Meta(ge=1, le=36_500, description="What ended longer ago is deleted."),
+    ] = 30
+    keep_rows: Annotated[
+        int,
+        Meta(
+            ge=1_000,
+            le=10_000_000_000,
+            description="At most so many holds and waits of a cluster are kept; a million take "
+            "about 700 MiB. What is held stays in any case.",
+        ),
+    ] = 1_000_000
+
+
 class DatabaseSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where snapshots are stored. Locks never depend on it."""
+    """Where snapshots and the history are stored. Locks never depend on it."""
 
     url: Annotated[
         Secret,
         Meta(
-            description="Like postgresql://user:password@host:5432/gorilla. Empty: no snapshots, "
-            "except under `gorillad up` (make run), which then starts a PostgreSQL of its own. "
-            "?connect_timeout=10 (seconds) and the like may follow."
+            description="Like postgresql://user:password@host:5432/gorilla. Empty: no snapshots "
+            "and no history, except under `gorillad up` (make run), which then starts a "
+            "PostgreSQL of its own. ?connect_timeout=10 (seconds) and the like may follow."
         ),
     ] = Secret()
 
@@ -299,6 +320,7 @@ class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     locks: LocksSection = LocksSection()
     http: HttpSection = HttpSection()
     snapshots: SnapshotsSection = SnapshotsSection()
+    history: HistorySection = HistorySection()
     database: DatabaseSection = DatabaseSection()
     log: LogSection = LogSection()
 
@@ -332,6 +354,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "locks": LocksSection,
     "http": HttpSection,
     "snapshots": SnapshotsSection,
+    "history": HistorySection,
     "database": DatabaseSection,
     "log": LogSection,
 }

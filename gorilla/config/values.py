@@ -80,6 +80,8 @@ def expectation(setting: Setting) -> str:
     """Say what may be written, with the default as the example."""
     if get_origin(setting.type) is Literal:
         return f"write one of {', '.join(get_args(setting.type))}"
+    if setting.type is bool:
+        return f"write true or false, like {plain(setting.default)}"
     if setting.type in {int, float}:
         kind = "a whole number" if setting.type is int else "a number"
         return f"write {kind} {bounds(setting.meta)}, like {plain(setting.default)}"
@@ -96,6 +98,8 @@ def bounds(meta: Meta) -> str:
 
 def plain(value: object) -> str:
     """Write a default as the operator would: whole seconds without a fraction."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -7,6 +7,7 @@ from gorilla.api.streaming import Ended
 from gorilla.consensus.journal import Journal
 from gorilla.daemon.serving import Services
 from gorilla.observability import Metrics
+from gorilla.service.history import HistoryHealth
 from gorilla.service.ports import Consensus, Role
 
 PERIOD_S = 1.0
@@ -30,6 +31,7 @@ class Gauges:
         self._journal: Journal | None = None
         self._stored = 0
         self._failed = 0
+        self._written = HistoryHealth(configured=False)
         self._streams_ended: dict[Ended, int] = dict.fromkeys(Ended, 0)
         self._handle: asyncio.TimerHandle | None = None
 
@@ -67,6 +69,7 @@ class Gauges:
             metrics.journal_bytes.set(self._journal.bytes_on_disk)
         self._copy_events()
         self._copy_snapshots()
+        self._copy_history()
 
     def _copy_events(self) -> None:
         events, feed = self._services.events, self._services.feed
@@ -85,3 +88,16 @@ class Gauges:
         metrics.snapshots_stored.inc(health.stored_total - self._stored)
         metrics.snapshot_failures.inc(health.failed_total - self._failed)
         self._stored, self._failed = health.stored_total, health.failed_total
+
+    def _copy_history(self) -> None:
+        health, metrics, before = (
+            self._services.history.writer.health(),
+            self._metrics,
+            self._written,
+        )
+        metrics.history_behind.set(health.behind or 0)
+        metrics.history_failing.set(health.failing_since is not None)
+        metrics.history_events_written.inc(health.written_total - before.written_total)
+        metrics.history_failures.inc(health.failed_total - before.failed_total)
+        metrics.history_gaps.inc(health.gaps_total - before.gaps_total)
+        self._written = health

@@ -161,6 +161,7 @@ class NodeProcess:
             gauges.start()
             background = asyncio.gather(
                 services.keeper.run(self._stop),
+                services.history.writer.run(self._stop),
                 services.upgrading.run(self._stop),
                 changes.run(self._stop),
             )
@@ -279,6 +280,7 @@ class NodeProcess:
                 node=self._member.name,
                 version=self._version,
                 locks=services.locks,
+                history=services.history.service,
                 repairs=services.repairs,
                 sessions=services.sessions,
                 policies=services.policies,
@@ -303,7 +305,7 @@ class NodeProcess:
         services: Services,
         driver: Driver,
         server: ApiServer,
-        background: asyncio.Future[tuple[None, None, None]],
+        background: asyncio.Future[tuple[None, None, None, None]],
     ) -> None:
         """Stop so that no client notices."""
         loop = asyncio.get_running_loop()

@@ -10,6 +10,7 @@ import msgspec
 from gorilla.api.feeding import EventFeed
 from gorilla.api.limits import HttpLimits
 from gorilla.config import ClusterConfig
+from gorilla.daemon.history import NodeHistory, build_history
 from gorilla.daemon.snapshot_source import ReplicaSource
 from gorilla.service.cluster import ClusterService
 from gorilla.service.event_log import EventLog
@@ -88,6 +89,7 @@ class Services(msgspec.Struct, frozen=True):
     cluster: ClusterService
     events: EventLog
     feed: EventFeed
+    history: NodeHistory
     keeper: SnapshotKeeper
     upgrading: Upgrading
     archive: "PostgresSnapshots | None"
@@ -96,6 +98,7 @@ class Services(msgspec.Struct, frozen=True):
     async def close(self) -> None:
         """Give up what still waits, and close the connections to the database."""
         self.proposals.close()
+        await self.history.close()
         if self.archive is not None:
             await self.archive.close()
 
@@ -152,6 +155,7 @@ def build_services(
         cluster=cluster,
         events=events,
         feed=EventFeed(EventService(events, consensus, cluster), http_limits(config)),
+        history=build_history(config, consensus, replica, events, clock),
         keeper=keeper,
         upgrading=Upgrading(consensus, replica, config.cluster.finalise_level),
         archive=archive,

@@ -58,7 +58,7 @@ class HistorySource(Protocol):
         ...
 
     def leading_term(self) -> int | None:
-        """Return the term that this node leads; None when it does not."""
+        """Return the term that this node leads; None when it does not, or has not caught up."""
         ...
 
     def fencing_counter(self) -> int:
@@ -200,6 +200,8 @@ class HistoryWriter:
         is_sure, self._is_sure = self._is_sure, False
         if state is None or not is_sure:
             state = await self._opened(history, claim)
+        elif self._events.last_number < state.number:
+            log.debug("this node has yet to apply what is in the history already")
         elif state.unsettled_ms is not None:
             state = await self._settle(history, claim)
         elif self._events.first_number > state.number + 1:

@@ -24,6 +24,7 @@ PATHS = {
     "/api/v1/cluster": {"get"},
     "/api/v1/snapshots": {"get", "post"},
     "/api/v1/events": {"get"},
+    "/api/v1/history": {"get"},
     "/_health": {"get"},
     "/_ready": {"get"},
     "/metrics": {"get"},

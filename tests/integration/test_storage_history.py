@@ -3,7 +3,7 @@
 import pytest
 
 from gorilla.storage.history import PostgresHistory
-from tests.support.history_cases import CASES
+from tests.support.history_gap_cases import CASES
 
 pytestmark = pytest.mark.integration
 

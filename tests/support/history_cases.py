@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from gorilla.domain.events import Event, Left
-from gorilla.service.history_folding import fold, seen
+from gorilla.service.history_folding import fold
 from gorilla.service.history_records import (
     Beginning,
     Claim,
@@ -18,7 +18,7 @@ from gorilla.service.history_records import (
     Question,
     Retention,
 )
-from tests.support.history_events import WALL_MS, EventMaker, HistoryNode
+from tests.support.history_events import WALL_MS, EventMaker
 
 ONE = Claim("c1", 1)
 TWO = Claim("c1", 2)
@@ -278,99 +278,6 @@ async def pages_go_from_the_newest_to_the_oldest_and_new_rows_do_not_move_them(
         await history.append(ONE, number, fold(maker.made[number:]))
 
     assert tokens == [7, 6, 5, 4, 3, 2, 1]
-
-
-@case
-async def after_a_gap_holds_are_compared_with_what_is_held(history: History) -> None:
-    maker = EventMaker()
-    gone = maker.acquired("gone")
-    kept = maker.acquired("kept")
-    await begun(history, maker.made)
-    maker.released(gone)  # 3: lost
-    fresh = maker.acquired("fresh", reason="new")  # 4: lost
-    gap = Gap(first_number=3, last_number=4, from_ms=at(2), to_ms=at(5))
-    maker.extended(fresh)  # 5
-    node = HistoryNode(maker)
-
-    skipped = await history.skip(ONE, gap)
-    listed = await history.open_holds("c1", 0, 10)
-    rest = await history.open_holds("c1", gone, 10)
-    await history.settle(ONE, lost=[gone], now_ms=at(5))
-    await history.settle(ONE, seen=tuple(map(seen, node.leases("", 10))))
-    done = await history.settle(ONE, is_done=True)
-    await history.append(ONE, 4, fold(maker.made[4:]))
-    late = await history.settle(ONE, lost=[kept], now_ms=at(5))
-
-    assert (skipped.number, skipped.unsettled_ms) == (4, at(2))
-    assert listed == [(gone, "gone"), (kept, "kept")]
-    assert rest == [(kept, "kept")]
-    assert (done.unsettled_ms, done.hold_count) == (None, 3)
-    assert late.number == 5
-    rows = {hold.resource: hold for hold in await holds(history)}
-    assert (rows["gone"].ended_by, rows["gone"].ended_ms) == (EndedBy.UNKNOWN, at(5))
-    assert rows["gone"].last_seen_ms == at(2)
-    assert rows["kept"].ended_by is None, "nothing is settled twice"
-    assert (rows["fresh"].granted_ms, rows["fresh"].reason) == (at(4), "new")
-    assert (rows["fresh"].extensions, rows["fresh"].until_ms) == (None, at(5) + 60_000)
-
-
-@case
-async def the_event_of_an_end_is_written_over_an_unknown_one(history: History) -> None:
-    maker = EventMaker()
-    token = maker.acquired("db")
-    await begun(history, maker.made)
-    maker.extended(token)  # 2: lost
-    await history.skip(ONE, Gap(first_number=2, last_number=2, from_ms=at(1), to_ms=at(3)))
-    maker.expired(token)  # 3
-
-    await history.settle(ONE, lost=[token], now_ms=at(3))
-    await history.append(ONE, 2, fold(maker.made[2:]))
-
-    [hold] = await holds(history)
-    assert (hold.ended_by, hold.ended_ms, hold.held_ms) == (EndedBy.EXPIRED, at(3), 20)
-    assert hold.last_seen_ms is None
-
-
-@case
-async def a_hold_whose_grant_was_missed_is_known_from_its_end(history: History) -> None:
-    maker = EventMaker()
-    token = maker.acquired("db", reason="secret wish")
-    maker.extended(token)
-    maker.released(token)
-    beginning = Beginning(number=1, at_ms=at(1), is_whole=False, fencing_floor=0)
-    await history.begin(ONE, beginning)
-
-    await history.append(ONE, 1, fold(maker.made[1:2]))
-    [before] = await holds(history)
-    await history.append(ONE, 2, fold(maker.made[2:]))
-    [after] = await holds(history)
-
-    assert (before.granted_ms, before.is_grant_known) == (at(2), False)
-    assert (after.granted_ms, after.is_grant_known) == (at(1), False)
-    assert (after.reason, after.slots, after.extensions) == (None, None, None)
-    assert (after.ended_by, after.ended_ms) == (EndedBy.RELEASED, at(3))
-
-
-@case
-async def a_gap_is_told_where_it_touches_the_time_asked_for(history: History) -> None:
-    await begun(history)
-    gaps = [
-        Gap(first_number=1, last_number=9, from_ms=at(0), to_ms=at(10)),
-        Gap(first_number=10, last_number=20, from_ms=at(15), to_ms=at(21)),
-    ]
-    for gap in gaps:
-        await history.skip(ONE, gap)
-    again = await history.skip(ONE, gaps[1])
-
-    async def told(**question: int) -> list[int]:
-        return [gap.first_number for gap in (await found(history, **question)).gaps]
-
-    assert again.number == 20
-    assert await told() == [10, 1]
-    assert await told(at_ms=at(12)) == []
-    assert await told(at_ms=at(15)) == [10]
-    assert await told(from_ms=at(10), to_ms=at(12)) == [1]
-    assert await told(from_ms=at(22)) == []
 
 
 @case

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.history import MemoryHistory
-from tests.support.history_cases import CASES
+from tests.support.history_gap_cases import CASES
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
