@@ -17,6 +17,12 @@ from tests.support.local_cluster import free_ports
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "haproxy.cfg"
 DEADLINE_S = 20
+SHORT_S = 1
+"""What a test makes of the balancer's patience with clients and nodes."""
+
+HEARTBEAT_S = 0.4
+WAITS_S = 2.5
+LONG = "x" * 20_000
 
 
 class Node:
@@ -25,12 +31,16 @@ class Node:
     def __init__(self):
         self.asked = []
         self.answers = True
+        self.status = 200
+        self.takes_s = 0.0
+        self.gone = 0
 
     async def start(self, port):
         app = web.Application()
         app.router.add_get("/_ready", self._ready)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+        # A real node's handlers are told otherwise; what counts here is that the connection ends.
+        self.runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", port).start()
 
@@ -42,7 +52,25 @@ class Node:
         self.asked.append((request.method, request.raw_path, request.headers["X-Request-Id"]))
         if not self.answers:
             request.transport.close()
-        return web.json_response({})
+        if request.path == "/api/v1/events" and self.status == 200:
+            return await self._stream(request)
+        try:
+            await asyncio.sleep(self.takes_s)
+        except asyncio.CancelledError:
+            self.gone += 1
+            raise
+        return web.json_response({}, status=self.status)
+
+    async def _stream(self, request):
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await stream.prepare(request)
+        try:
+            while True:
+                await stream.write(b": still here\n\n")
+                await asyncio.sleep(HEARTBEAT_S)
+        except (asyncio.CancelledError, ConnectionError):
+            self.gone += 1
+            raise
 
 
 class Balanced:
@@ -75,8 +103,25 @@ class Balanced:
 
 @pytest.fixture
 async def balanced(tmp_path):
+    async with balancing(tmp_path, CONFIGURATION.read_text()) as made:
+        yield made
+
+
+@pytest.fixture
+async def impatient(tmp_path):
+    """The same, but what takes 15 s or a minute there takes a second here."""
+    text = CONFIGURATION.read_text()
+    for setting in ("timeout server 15s", "timeout client 60s"):
+        assert text.count(f"    {setting}\n") == 1
+        text = text.replace(setting, f"{setting.rpartition(' ')[0]} {SHORT_S}s")
+    async with balancing(tmp_path, text) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def balancing(tmp_path, text):
     front, *ports = free_ports(4)
-    text = CONFIGURATION.read_text().replace("127.0.0.1:4080", f"127.0.0.1:{front}")
+    text = text.replace("127.0.0.1:4080", f"127.0.0.1:{front}")
     for number, port in enumerate(ports):
         text = text.replace(f"127.0.0.1:{4000 + number}", f"127.0.0.1:{port}")
     (tmp_path / "haproxy.cfg").write_text(text)
@@ -174,6 +219,100 @@ async def test_an_encoded_slash_reaches_the_node_as_it_was_sent_with_a_request_i
     ((_, path, request_id),) = balanced.asked()
     assert path == "/api/v1/locks/team%2Fa"
     assert len(request_id) == 36
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/v1/locks/a", {"owner": "o", "timeout": 9, "wait": 30}),
+        ("/api/v1/locks/a", {"owner": "o", "timeout": 9, "wait": "1.5"}),
+        ("/api/v1/locks", {"resources": ["a", "b"], "owner": "o", "wait": 0.5}),
+        ("/api/v1/locks/a", {"metadata": [LONG], "owner": "o", "wait": 30}),
+        ("/api/v1/locks/a", {"metadata": [LONG], "owner": "o"}),
+    ],
+)
+async def test_who_waits_for_a_lock_is_answered_long_after_others_are_given_up(
+    impatient, path, body
+):
+    await impatient.start_nodes(1)
+    impatient.nodes[0].takes_s = WAITS_S
+
+    async with impatient.session.post(impatient.url + path, json=body) as answer:
+        assert answer.status == 200
+    assert len(impatient.asked()) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/api/v1/locks/a", {"owner": "wait", "timeout": 9}),
+        ("POST", "/api/v1/sessions", {"owner": "o", "wait": 30}),
+        ("PUT", "/api/v1/locks/a/t", {"timeout": 9, "wait": 30}),
+        ("GET", "/api/v1/locks/wait", None),
+    ],
+)
+async def test_whatever_does_not_wait_for_a_lock_is_given_up_as_soon_as_ever(
+    impatient, method, path, body
+):
+    await impatient.start_nodes(1)
+    impatient.nodes[0].takes_s = WAITS_S
+
+    async with impatient.session.request(method, impatient.url + path, json=body) as answer:
+        assert answer.status == 504
+        assert (await answer.json(content_type=None))["code"] == "outcome_unknown"
+
+
+async def test_a_node_hears_at_once_that_a_client_which_waits_hung_up(balanced):
+    await balanced.start_nodes(1)
+    (node,) = balanced.nodes
+    node.takes_s = DEADLINE_S
+    body = json.dumps({"owner": "o", "timeout": 9, "wait": 60}).encode()
+    _, writer = await asyncio.open_connection("127.0.0.1", balanced.port)
+    writer.write(b"POST /api/v1/locks/a HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+    writer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    async with asyncio.timeout(DEADLINE_S):
+        while not node.asked:
+            await asyncio.sleep(0.01)
+    assert node.gone == 0
+
+    writer.close()
+    await writer.wait_closed()
+
+    async with asyncio.timeout(2):
+        while not node.gone:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_of_events_lives_on_its_heartbeats_and_ends_with_its_reader(impatient):
+    await impatient.start_nodes(1)
+    (node,) = impatient.nodes
+    stream = await impatient.session.get(f"{impatient.url}/api/v1/events")
+    for _ in range(int(3 * SHORT_S / HEARTBEAT_S)):
+        assert await stream.content.readuntil(b"\n\n") == b": still here\n\n"
+    assert node.gone == 0
+
+    stream.close()
+
+    async with asyncio.timeout(2):
+        while not node.gone:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stream_that_one_node_refuses_is_asked_of_another_and_nothing_else_is(balanced):
+    await balanced.start_nodes(2)
+    balanced.nodes[0].status = 503
+
+    for _ in range(6):
+        async with balanced.session.get(f"{balanced.url}/api/v1/events") as stream:
+            assert stream.status == 200
+    assert balanced.nodes[0].asked
+
+    for method, path in (("POST", "/api/v1/locks/a"), ("GET", "/api/v1/locks/a")):
+        for node in balanced.nodes:
+            node.asked.clear()
+        answers = [await balanced.ask(method, path) for _ in range(6)]
+        assert 503 in [status for status, _, _ in answers]
+        assert len(balanced.asked()) == 6
 
 
 def test_the_balancer_waits_longer_for_an_answer_than_a_node_takes_to_give_one():
