@@ -5,21 +5,13 @@ commands may be proposed, and an entry says which version wrote it.
 """
 
 from collections.abc import Sequence
-from typing import Final, assert_never
+from typing import Final
 
 import msgspec
 
 from gorilla.domain import limits
-from gorilla.domain.commands import (
-    ENTRY_VERSION,
-    Acquire,
-    Batch,
-    Command,
-    Entry,
-    Release,
-    Renew,
-    Stamp,
-)
+from gorilla.domain.commands import ENTRY_VERSION, Batch, Entry, Stamp
+from gorilla.domain.validation import fault_of, text_fault
 
 _FAULTS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -119,7 +111,7 @@ def _refuse_version(data: bytes) -> None:
 
 def validate_batch(batch: Batch) -> str | None:
     """Return which limit ``batch`` breaks, as a sentence, or None when it may be proposed."""
-    fault = _text_fault("origin", batch.origin, limits.ORIGIN_CHARS_MAX)
+    fault = text_fault("origin", batch.origin, limits.ORIGIN_CHARS_MAX)
     if fault is not None:
         return fault
     if batch.confirmed < 0:
@@ -127,41 +119,7 @@ def validate_batch(batch: Batch) -> str | None:
     if len(batch.commands) > limits.COMMANDS_PER_BATCH_MAX:
         return f"a batch must have at most {limits.COMMANDS_PER_BATCH_MAX} commands"
     for number, command in batch.commands:
-        fault = "numbers start at 1" if number < 1 else _fault(command)
+        fault = "numbers start at 1" if number < 1 else fault_of(command)
         if fault is not None:
             return f"command {number}: {fault}"
     return None
-
-
-def _fault(command: Command) -> str | None:
-    """Return which limit ``command`` breaks."""
-    fault = _text_fault("lock", command.lock, limits.LOCK_NAME_CHARS_MAX) or _text_fault(
-        "secret", command.secret, limits.SECRET_CHARS_MAX
-    )
-    if fault is not None or isinstance(command, Release):
-        return fault
-    match command:
-        case Acquire():
-            fault = _metadata_fault(command.metadata)
-        case Renew():
-            fault = _text_fault("new_secret", command.new_secret, limits.SECRET_CHARS_MAX)
-        case _:
-            assert_never(command)
-    return fault or _lease_fault(command.holder, command.ttl_ms)
-
-
-def _lease_fault(holder: str | None, ttl_ms: int) -> str | None:
-    """Return what is wrong with the holder (None: not given) or the ttl (milliseconds)."""
-    if not 1 <= ttl_ms <= limits.TTL_MS_MAX:
-        return f"ttl_ms must be between 1 and {limits.TTL_MS_MAX}"
-    return None if holder is None else _text_fault("holder", holder, limits.HOLDER_CHARS_MAX)
-
-
-def _metadata_fault(metadata: bytes) -> str | None:
-    if len(metadata) > limits.METADATA_BYTES_MAX:
-        return f"metadata must have at most {limits.METADATA_BYTES_MAX} bytes"
-    return None
-
-
-def _text_fault(name: str, text: str, chars_max: int) -> str | None:
-    return None if 1 <= len(text) <= chars_max else f"{name} must have 1 to {chars_max} characters"

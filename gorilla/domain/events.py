@@ -1,9 +1,31 @@
 """What happened in the lock table, for those who watch. Numbers rise by one, cluster-wide.
 
-Events carry no secret: whoever may look may not therefore release.
+Events carry no secret: whoever may look may not therefore release. Every event begins with the
+same fields; ``now_ms`` is cluster time, ``wall_ms`` wall time for display.
 """
 
+from enum import StrEnum
+
 import msgspec
+
+
+class Left(StrEnum):
+    """Why a waiter left its queue without the lock."""
+
+    TIMEOUT = "timeout"
+    """It waited for as long as it wanted to."""
+    HUNG_UP = "hung_up"
+    """Its caller closed the connection."""
+    NODE_LOST = "node_lost"
+    """The node that it waited at was not heard of for too long."""
+    UNCLAIMED = "unclaimed"
+    """Its turn came, and its node did not take it in time."""
+    REPLACED = "replaced"
+    """The same owner asked again, elsewhere."""
+    SESSION_ENDED = "session_ended"
+    """The session that it waited in was ended, or ran out."""
+    REFUSED = "refused"
+    """When its turn came the grant was refused: by a policy, or by a bound."""
 
 
 class Acquired(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -16,6 +38,14 @@ class Acquired(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     holder: str
     fencing_token: int
     ttl_ms: int
+    """0: as long as its session."""
+    slots: int = 1
+    """As in the command: 1 exclusive, 0 shared, above 1 counted."""
+    session: int = 0
+    """Public number of its session; 0: none."""
+    waited_ms: int = 0
+    """How long it was queued for."""
+    reason: str = ""
 
 
 class Extended(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -31,7 +61,7 @@ class Extended(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
 
 
 class ReleasedEvent(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
-    """Its holder ended a lease."""
+    """Its holder ended a lease, or the session that it lived in."""
 
     number: int
     now_ms: int
@@ -39,6 +69,9 @@ class ReleasedEvent(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=Fals
     lock: str
     holder: str
     fencing_token: int
+    held_ms: int = 0
+    session: int = 0
+    """The session that was ended; 0: the lease itself was released."""
 
 
 class Expired(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
@@ -50,6 +83,83 @@ class Expired(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
     lock: str
     holder: str
     fencing_token: int
+    held_ms: int = 0
+    session: int = 0
+    """The session that ran out; 0: the lease itself did."""
 
 
-Event = Acquired | Extended | ReleasedEvent | Expired
+class Forced(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
+    """An operator ended a lease."""
+
+    number: int
+    now_ms: int
+    wall_ms: int
+    lock: str
+    holder: str
+    fencing_token: int
+    held_ms: int
+    reason: str
+    by: str
+
+
+class QueuedEvent(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
+    """Somebody began to wait for a lock."""
+
+    number: int
+    now_ms: int
+    wall_ms: int
+    lock: str
+    holder: str
+    """Who waits."""
+    ticket: int
+    """Number of the wait: the same for each lock of several at once."""
+    slots: int
+    position: int
+    """In the queue of this lock, from 1."""
+    wait_ms: int
+    blocked_by: tuple[str, ...]
+    """Owners that hold it, or reserve it, at most ten."""
+    reason: str = ""
+
+
+class LeftEvent(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
+    """A waiter left the queue of a lock without it."""
+
+    number: int
+    now_ms: int
+    wall_ms: int
+    lock: str
+    holder: str
+    ticket: int
+    waited_ms: int
+    why: Left
+
+
+class ReleaseAsked(msgspec.Struct, frozen=True, array_like=True, tag=8, gc=False):
+    """Somebody asked a holder to let go."""
+
+    number: int
+    now_ms: int
+    wall_ms: int
+    lock: str
+    holder: str
+    fencing_token: int
+    by: str
+    reason: str
+
+
+class MembersChanged(msgspec.Struct, frozen=True, array_like=True, tag=9, gc=False):
+    """The cluster has other members; of no lock and no holder."""
+
+    number: int
+    now_ms: int
+    wall_ms: int
+    members: tuple[str, ...]
+
+
+LockEvent = (
+    Acquired | Extended | ReleasedEvent | Expired | Forced | QueuedEvent | LeftEvent | ReleaseAsked
+)
+"""An event of one lock and one owner (``lock``, ``holder``)."""
+
+Event = LockEvent | MembersChanged

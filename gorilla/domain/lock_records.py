@@ -13,19 +13,17 @@ from gorilla.domain.outcomes import Lease
 class LockRecord(
     msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False
 ):
-    """A lock in use. Replaced, never changed, so a copy of the table is a copy of references.
-
-    Today a lock has one holder; the shape is that of a lock with several, and with a queue.
-    """
+    """A lock that is held. Replaced, never changed, so a copy of the table copies references."""
 
     lock: str
     largest_fencing_token: int
     holders: tuple[Lease, ...]
+    """In order of their grants, at most ``limits.SLOTS_MAX``."""
 
-    def lease_of(self, holder: str) -> Lease | None:
-        """Return the lease of ``holder``, or None."""
+    def lease_of(self, holder: str, session: int) -> Lease | None:
+        """Return the lease of ``holder`` in its session (0: none), or None."""
         for lease in self.holders:
-            if lease.holder == holder:
+            if lease.holder == holder and lease.session == session:
                 return lease
         return None
 
@@ -57,17 +55,25 @@ class LockRecords:
         """Return the record of a lock in use, or None when it is free."""
         return self._records.get(lock)
 
+    def holders(self, lock: str) -> tuple[Lease, ...]:
+        """Return the leases of ``lock``, none when it is free."""
+        record = self._records.get(lock)
+        return () if record is None else record.holders
+
     def is_full(self) -> bool:
         """Return whether no further lock may be held."""
         return self.held >= self._bounds.locks
 
     def grant(self, lease: Lease) -> None:
-        """Let ``lease`` begin on a free lock."""
-        lock = lease.lock
-        assert lock not in self._records
-        self._fencing_tokens.pop(lock, None)
-        self._names.add(lock)
-        self._records[lock] = LockRecord(lock, lease.fencing_token, (lease,))
+        """Let ``lease`` begin, beside those that its lock has."""
+        lock, record = lease.lock, self._records.get(lease.lock)
+        if record is None:
+            self._fencing_tokens.pop(lock, None)
+            self._names.add(lock)
+            holders: tuple[Lease, ...] = (lease,)
+        else:
+            holders = (*record.holders, lease)
+        self._records[lock] = LockRecord(lock, lease.fencing_token, holders)
         self.held += 1
 
     def replace(self, lease: Lease) -> None:
@@ -78,11 +84,18 @@ class LockRecords:
         self._records[lease.lock] = LockRecord(lease.lock, record.largest_fencing_token, holders)
 
     def end(self, lease: Lease) -> None:
-        """Let ``lease`` end; it frees the lock, whose token is remembered within the bound."""
+        """Let ``lease`` end; the token of a lock that is free then is remembered in a bound."""
         lock = lease.lock
-        record = self._records.pop(lock)
-        self._names.remove(lock)
+        record = self._records[lock]
         self.held -= 1
+        if len(record.holders) > 1:
+            rest = tuple(
+                each for each in record.holders if each.fencing_token != lease.fencing_token
+            )
+            self._records[lock] = LockRecord(lock, record.largest_fencing_token, rest)
+            return
+        del self._records[lock]
+        self._names.remove(lock)
         self._fencing_tokens[lock] = record.largest_fencing_token
         if len(self._fencing_tokens) > self._bounds.remembered_fencing_tokens:
             self._fencing_tokens.popitem(last=False)
@@ -96,6 +109,10 @@ class LockRecords:
         """Yield leases whose lock starts with ``prefix`` and comes after ``after``, in order."""
         for name in self._names.starting_with(prefix, after):
             yield from self._records[name].holders
+
+    def names(self) -> list[str]:
+        """Return the locks in use, in order."""
+        return self._names.ordered()
 
     def copy_records(self) -> tuple[list[str], dict[str, LockRecord]]:
         """Return the names in order, and the records by name, as they are now."""

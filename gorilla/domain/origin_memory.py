@@ -77,6 +77,11 @@ class OriginMemory:
         origin.confirm(batch.confirmed)
         return origin
 
+    def used_ms(self, origin: str) -> int | None:
+        """Return the cluster time of the last batch of ``origin``; None when it is unknown."""
+        known = self._origins.get(origin)
+        return None if known is None else known.used_ms
+
     def unconfirmed(self, origin: str) -> int:
         """Return how many outcomes are remembered for ``origin``."""
         known = self._origins.get(origin)

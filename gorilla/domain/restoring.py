@@ -8,7 +8,7 @@ import msgspec
 from gorilla.domain import limits
 from gorilla.domain.lease_clock import deadline_ms
 from gorilla.domain.lock_records import LockRecord
-from gorilla.domain.outcomes import Lease
+from gorilla.domain.outcomes import Lease, Queued, Session
 from gorilla.domain.snapshot_format import FrozenTable
 from gorilla.domain.table import LockTable
 
@@ -47,6 +47,8 @@ def restored(
         wall_offset_ms=offset_ms,
         fencing_counter=fencing_counter,
         event_counter=_next_epoch(old.event_counter),
+        session_counter=_next_epoch(old.session_counter),
+        members_index=0,
         hold_until_ms=old.now_ms + min(hold_ms, limits.CLUSTER_MS_MAX),
         chain=blake2b(
             old.chain + fencing_counter.to_bytes(8, "big"), digest_size=_CHAIN_BYTES
@@ -67,6 +69,14 @@ def restored(
             records=records,
             fencing_tokens=frozen.fencing_tokens,
             origins=[],
+            # Nobody waits any more: their nodes are gone, and with them their callers.
+            sessions=[_kept(session, old.now_ms, offset_ms) for session in frozen.sessions],
+            keys=[key for key in frozen.keys if not isinstance(key.outcome, Queued)],
+            policies=frozen.policies,
+            cooling=frozen.cooling,
+            # What happened between the last event and the new counter is lost: whoever resumes
+            # from an earlier event is told of a gap.
+            events=[],
         ),
         table.bounds,
     )
@@ -80,8 +90,19 @@ def _next_epoch(number: int) -> int:
     return jumped
 
 
+def _kept(session: Session, now_ms: int, wall_offset_ms: int) -> Session:
+    """Give ``session`` its full ttl from ``now_ms`` on."""
+    return msgspec.structs.replace(
+        session,
+        expires_at_ms=deadline_ms(now_ms, session.ttl_ms),
+        expires_wall_ms=now_ms + wall_offset_ms + session.ttl_ms,
+    )
+
+
 def _anew(lease: Lease, now_ms: int, wall_offset_ms: int) -> Lease:
-    """Give ``lease`` its full ttl from ``now_ms`` on."""
+    """Give ``lease`` its full ttl from ``now_ms`` on; its session's is another matter."""
+    if lease.expires_at_ms == limits.NEVER_MS:
+        return msgspec.structs.replace(lease, restored=True)
     return msgspec.structs.replace(
         lease,
         expires_at_ms=deadline_ms(now_ms, lease.ttl_ms),

@@ -2,11 +2,11 @@
 
 A snapshot is a row of frames, each a 4-byte big-endian length and a msgpack value:
 
-1. the header: ``[magic, version, marks, [records, fencing tokens, origins, outcomes]]``, the
-   last four being how many of each follow;
+1. the header: ``[magic, version, marks, counts]``, the last being how many items each section has;
 2. sections of items, as many frames as needed, each item of a frame of the same kind: records by
    lock name, fencing tokens of free locks (oldest first), origins (longest idle first), their
-   outcomes (by origin, in the order given);
+   outcomes (by origin, in the order given), waiters (by ticket), sessions (by number), idempotency
+   keys (oldest first), policies (by prefix), pauses between grants (by lock), the latest events;
 3. the trailer: a hash over everything before it.
 
 A reader takes the bytes however they are cut.
@@ -14,15 +14,19 @@ A reader takes the bytes however they are cut.
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b, sha256
-from itertools import chain, islice, pairwise
+from itertools import chain, islice, pairwise, repeat
 from typing import Final, TypeVar
 
 import msgspec
 
 from gorilla.domain.codec import FormatError, UnknownVersionError
+from gorilla.domain.commands import Policy
+from gorilla.domain.events import Event
+from gorilla.domain.key_memory import KeyRecord
 from gorilla.domain.lock_records import LockRecord
 from gorilla.domain.origin_memory import Origin
-from gorilla.domain.outcomes import Outcome
+from gorilla.domain.outcomes import Outcome, Session
+from gorilla.domain.waiters import Waiter
 
 SNAPSHOT_VERSION: Final = 1
 
@@ -50,7 +54,8 @@ class Marks(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     hold_until_ms: int
     chain: bytes
     cluster_version: int = 1
-    """Left out while it is 1, so such a state has the bytes that earlier releases gave it."""
+    members_index: int = 0
+    session_counter: int = 0
 
 
 class _Preamble(msgspec.Struct, frozen=True, array_like=True):
@@ -64,7 +69,8 @@ class _Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     magic: str
     version: int
     marks: Marks
-    counts: tuple[int, int, int, int]
+    counts: tuple[int, ...]
+    """Sections that a state of an earlier build does not have are left out at the end."""
 
 
 class _OriginItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -76,6 +82,7 @@ class _OriginItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 _FencingTokenItem = tuple[str, int]
 _OutcomeItem = tuple[int, Outcome]
+_CoolingItem = tuple[str, int]
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _preamble_decoder: Final = msgspec.msgpack.Decoder(_Preamble)
@@ -84,6 +91,12 @@ _records_decoder: Final = msgspec.msgpack.Decoder(list[LockRecord])
 _fencing_tokens_decoder: Final = msgspec.msgpack.Decoder(list[_FencingTokenItem])
 _origins_decoder: Final = msgspec.msgpack.Decoder(list[_OriginItem])
 _outcomes_decoder: Final = msgspec.msgpack.Decoder(list[_OutcomeItem])
+_waiters_decoder: Final = msgspec.msgpack.Decoder(list[Waiter])
+_sessions_decoder: Final = msgspec.msgpack.Decoder(list[Session])
+_keys_decoder: Final = msgspec.msgpack.Decoder(list[KeyRecord])
+_policies_decoder: Final = msgspec.msgpack.Decoder(list[Policy])
+_cooling_decoder: Final = msgspec.msgpack.Decoder(list[_CoolingItem])
+_events_decoder: Final = msgspec.msgpack.Decoder(list[Event])
 _trailer_decoder: Final = msgspec.msgpack.Decoder(bytes)
 
 
@@ -96,6 +109,14 @@ class FrozenTable(msgspec.Struct, frozen=True, kw_only=True):
     records: dict[str, LockRecord]
     fencing_tokens: list[tuple[str, int]]
     origins: list[tuple[str, Origin]]
+    waiters: list[Waiter] = []
+    sessions: list[Session] = []
+    keys: list[KeyRecord] = []
+    policies: list[Policy] = []
+    cooling: list[tuple[str, int]] = []
+    """Until when (cluster time) a lock is not granted again."""
+    events: list[Event] = []
+    """The latest ones, the oldest first."""
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the canonical encoding in pieces of at most about 256 KiB."""
@@ -114,12 +135,19 @@ class FrozenTable(msgspec.Struct, frozen=True, kw_only=True):
         return running.hexdigest()
 
     def _header(self) -> bytes:
-        outcomes = sum(len(origin.outcomes) for _, origin in self.origins)
-        counts = (len(self.names), len(self.fencing_tokens), len(self.origins), outcomes)
-        marks = msgspec.structs.astuple(self.marks)
-        if self.marks.cluster_version == 1:
-            marks = marks[:-1]
-        return _encoder.encode((_MAGIC, SNAPSHOT_VERSION, marks, counts))
+        counts = (
+            len(self.names),
+            len(self.fencing_tokens),
+            len(self.origins),
+            sum(len(origin.outcomes) for _, origin in self.origins),
+            len(self.waiters),
+            len(self.sessions),
+            len(self.keys),
+            len(self.policies),
+            len(self.cooling),
+            len(self.events),
+        )
+        return _encoder.encode((_MAGIC, SNAPSHOT_VERSION, self.marks, counts))
 
     def _sections(self) -> Iterator[Iterator[bytes]]:
         yield _packed(self.records[name] for name in self.names)
@@ -129,6 +157,12 @@ class FrozenTable(msgspec.Struct, frozen=True, kw_only=True):
             for name, origin in self.origins
         )
         yield _packed(item for _, origin in self.origins for item in origin.outcomes.items())
+        yield _packed(self.waiters)
+        yield _packed(self.sessions)
+        yield _packed(self.keys)
+        yield _packed(self.policies)
+        yield _packed(self.cooling)
+        yield _packed(self.events)
 
 
 def read(chunks: Iterable[bytes]) -> FrozenTable:
@@ -174,11 +208,17 @@ class _Reader:
 
     def table(self) -> FrozenTable:
         header = self._header()
-        n_records, n_tokens, n_origins, n_outcomes = header.counts
-        records = self._section(_records_decoder, n_records)
-        fencing_tokens = self._section(_fencing_tokens_decoder, n_tokens)
-        origins = self._section(_origins_decoder, n_origins)
-        outcomes = self._section(_outcomes_decoder, n_outcomes)
+        counts = chain(header.counts, repeat(0))
+        records = self._section(_records_decoder, next(counts))
+        fencing_tokens = self._section(_fencing_tokens_decoder, next(counts))
+        origins = self._section(_origins_decoder, next(counts))
+        outcomes = self._section(_outcomes_decoder, next(counts))
+        waiters = self._section(_waiters_decoder, next(counts))
+        sessions = self._section(_sessions_decoder, next(counts))
+        keys = self._section(_keys_decoder, next(counts))
+        policies = self._section(_policies_decoder, next(counts))
+        cooling = self._section(_cooling_decoder, next(counts))
+        events = self._section(_events_decoder, next(counts))
         self._trailer()
         names = [record.lock for record in records]
         if not all(name < following for name, following in pairwise(names)):
@@ -191,6 +231,12 @@ class _Reader:
             records={record.lock: record for record in records},
             fencing_tokens=fencing_tokens,
             origins=_joined(origins, outcomes),
+            waiters=waiters,
+            sessions=sessions,
+            keys=keys,
+            policies=policies,
+            cooling=cooling,
+            events=events,
         )
 
     def _header(self) -> _Header:

@@ -2,39 +2,48 @@
 
 from collections.abc import Iterable
 from hashlib import blake2b
-from itertools import islice
 from typing import Final, assert_never
 
 import msgspec
 
-from gorilla.domain import limits, snapshot_format
-from gorilla.domain.commands import Acquire, Batch, Command, Entry, Release, Renew, Stamp
-from gorilla.domain.events import Acquired, Event, Expired, Extended, ReleasedEvent
-from gorilla.domain.expiry_index import ExpiryIndex
-from gorilla.domain.lease_clock import deadline_ms, remaining_ms
-from gorilla.domain.limits import Bounds
-from gorilla.domain.lock_records import LockRecord, LockRecords
-from gorilla.domain.origin_memory import FORGOTTEN, OriginMemory
-from gorilla.domain.outcomes import (
-    Full,
-    Granted,
-    Held,
-    Lease,
-    NotFound,
-    NotHolder,
-    Outcome,
-    Recovering,
-    Released,
-    Renewed,
-    TtlTooShort,
+from gorilla.domain import acquiring, granting, holding, keeping, limits, snapshot_format, timers
+from gorilla.domain.acquiring import NO_RETRY, Retry
+from gorilla.domain.book import Book
+from gorilla.domain.commands import (
+    Acquire,
+    AcquireAll,
+    AskRelease,
+    Batch,
+    Claim,
+    Command,
+    DropPolicy,
+    EndSession,
+    Entry,
+    Force,
+    KeepSession,
+    Leave,
+    NoteMembers,
+    Once,
+    OpenSession,
+    Plain,
+    Release,
+    ReleaseAll,
+    Renew,
+    RenewAll,
+    SetPolicy,
+    Stamp,
 )
+from gorilla.domain.events import Event, Left
+from gorilla.domain.limits import Bounds
+from gorilla.domain.looking import Looking
+from gorilla.domain.origin_memory import FORGOTTEN, OriginMemory
+from gorilla.domain.outcomes import Fresh, Outcome, Turn
 from gorilla.domain.snapshot_format import FrozenTable, Marks
 from gorilla.domain.versions import FEATURE_LEVEL, require_support
 
 _CHAIN_BYTES: Final = 16
 _START: Final = Marks(0, 0, 0, 0, 0, 0, bytes(_CHAIN_BYTES))
 _EMPTY: Final = FrozenTable(marks=_START, names=[], records={}, fencing_tokens=[], origins=[])
-_NOT_FOUND: Final = NotFound()
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -44,9 +53,11 @@ class Applied(msgspec.Struct, frozen=True):
     outcomes: list[tuple[str, int, Outcome]]
     """(origin, number, outcome) in the order of the entry; numbers confirmed before are absent."""
     events: list[Event]
+    turns: list[Turn] = []
+    """What became of waits, for the nodes that they wait at; in order."""
 
 
-class LockTable:
+class LockTable(Looking):
     """The replicated state. Only :meth:`apply` changes it; it depends on nothing else.
 
     Time is what the leaders stamp: it never goes back, and a lease whose deadline it has reached
@@ -75,24 +86,12 @@ class LockTable:
 
         """
         marks = frozen.marks
-        self.term = marks.term
-        self.now_ms = marks.now_ms
         self.wall_offset_ms = marks.wall_offset_ms
-        self.fencing_counter = marks.fencing_counter
-        self.event_counter = marks.event_counter
-        self.hold_until_ms = marks.hold_until_ms
         self.chain = marks.chain
         self.cluster_version = marks.cluster_version
         self.bounds = bounds
-        self._wall_ms = 0
-        self._events: list[Event] = []
-        in_order = [frozen.records[name] for name in frozen.names]
-        self._records = LockRecords(bounds, in_order, frozen.fencing_tokens)
+        super().__init__(Book(frozen, bounds))
         self._origins = OriginMemory(bounds, frozen.origins)
-        self._expiry = ExpiryIndex()
-        for record in in_order:
-            for lease in record.holders:
-                self._expiry.add(lease)
 
     @classmethod
     def load(
@@ -115,65 +114,50 @@ class LockTable:
 
     def freeze(self) -> FrozenTable:
         """Copy the state by reference; what is frozen does not change when the table moves on."""
-        names, records = self._records.copy_records()
+        book = self._book
+        names, records = book.records.copy_records()
         return FrozenTable(
             marks=Marks(
-                self.term,
-                self.now_ms,
+                book.term,
+                book.now_ms,
                 self.wall_offset_ms,
-                self.fencing_counter,
-                self.event_counter,
-                self.hold_until_ms,
+                book.fencing_counter,
+                book.event_counter,
+                book.hold_until_ms,
                 self.chain,
                 self.cluster_version,
+                book.members_index,
+                book.session_counter,
             ),
             names=names,
             records=records,
-            fencing_tokens=self._records.copy_fencing_tokens(),
+            fencing_tokens=book.records.copy_fencing_tokens(),
             origins=self._origins.copy_origins(),
+            waiters=book.waiters.copy_waiters(),
+            sessions=book.sessions.copy_sessions(),
+            keys=book.keys.copy_records(),
+            policies=list(book.policies),
+            cooling=sorted(book.cooling.items()),
+            events=list(book.recent_events),
         )
 
     def digest(self) -> str:
         """Return the SHA-256 of the whole state, in hex. Costs as much as a snapshot."""
         return self.freeze().digest()
 
-    @property
-    def held(self) -> int:
-        """How many leases there are."""
-        return self._records.held
-
     def next_expiry_ms(self) -> int | None:
-        """Return the cluster time at which the next lease ends, or None when there is none."""
-        return self._expiry.next_ms()
-
-    def lease(self, lock: str) -> Lease | None:
-        """Return the lease of ``lock``, or None when it is free."""
-        record = self._records.get(lock)
-        return None if record is None else record.holders[0]
-
-    def find(self, lock: str, secret: str) -> Lease | None:
-        """Return the lease of ``lock`` that ``secret`` proves, or None."""
-        record = self._records.get(lock)
-        return None if record is None else record.lease_with(secret)
-
-    def leases(self, prefix: str = "", after: str = "", limit: int = 100) -> list[Lease]:
-        """Return up to ``limit`` leases in order of lock names.
-
-        Args:
-            prefix: What the lock's name starts with.
-            after: Only locks whose name comes after this one (the last of the page before).
-            limit: At most so many.
-
-        """
-        return list(islice(self._records.leases(prefix, after), max(0, limit)))
-
-    def largest_fencing_token(self, lock: str) -> int | None:
-        """Return the largest number ever granted for ``lock``; None when it isn't remembered."""
-        return self._records.largest_fencing_token(lock)
+        """Return the cluster time at which something happens for time alone, or None."""
+        book = self._book
+        due = [book.expiry.next_ms(), book.timers.next_ms()]
+        if book.waiters:
+            due += map(self._lost_ms, book.waiters.origins())
+        return min((due_ms for due_ms in due if due_ms is not None), default=None)
 
     def unconfirmed(self, origin: str) -> int:
         """Return how many outcomes of ``origin`` are remembered (see OUTCOMES_PER_ORIGIN_MAX)."""
         return self._origins.unconfirmed(origin)
+
+    # Applying
 
     def apply(self, entry: Entry) -> Applied:
         """Apply one committed entry and return everything it caused. Never refuses, never raises.
@@ -182,33 +166,68 @@ class LockTable:
             entry: Well-formed; its values may break any limit.
 
         """
+        book = self._book
         self._advance(entry.stamp)
         self.cluster_version = max(self.cluster_version, entry.raises_to)
         outcomes: list[tuple[str, int, Outcome]] = []
         for batch in entry.batches:
             self._apply_batch(batch, outcomes)
-        events, self._events = self._events, []
+        if book.waiters:
+            self._drop_lost()
+        events = book.take_events()
         # An entry that raises nothing is digested as releases before the cluster version did.
         raised = (self.cluster_version,) if entry.raises_to else ()
-        caused = _encoder.encode((self.chain, self.term, self.now_ms, outcomes, events, *raised))
+        caused = _encoder.encode((self.chain, book.term, book.now_ms, outcomes, events, *raised))
         self.chain = blake2b(caused, digest_size=_CHAIN_BYTES).digest()
-        return Applied(outcomes, events)
+        return Applied(outcomes, events, book.take_turns())
 
     def _advance(self, stamp: Stamp) -> None:
         """Let time pass: what is due ends before anything else happens."""
-        self.term = max(self.term, stamp.term)
-        if stamp.now_ms > self.now_ms:
-            self.now_ms = min(stamp.now_ms, limits.CLUSTER_MS_MAX)
-        self._wall_ms = _clamped(stamp.wall_ms, 0, limits.WALL_MS_MAX)
-        self.wall_offset_ms = self._wall_ms - self.now_ms
-        while (lease := self._expiry.pop_due(self.now_ms)) is not None:
-            self._records.end(lease)
-            self._events.append(Expired(*self._event(lease)))
-        self._origins.forget_idle(self.now_ms)
+        book = self._book
+        book.term = max(book.term, stamp.term)
+        if stamp.now_ms > book.now_ms:
+            book.now_ms = min(stamp.now_ms, limits.CLUSTER_MS_MAX)
+        book.wall_ms = max(0, min(stamp.wall_ms, limits.WALL_MS_MAX))
+        self.wall_offset_ms = book.wall_ms - book.now_ms
+        while (lease := book.expiry.pop_due(book.now_ms)) is not None:
+            book.forget(lease)
+            book.record_end(lease, expired=True)
+        while (key := book.timers.pop_due(book.now_ms)) is not None:
+            self._on_due(*key)
+        book.wake()
+        self._origins.forget_idle(book.now_ms)
+
+    def _on_due(self, kind: int, what: int | str) -> None:
+        book = self._book
+        if isinstance(what, str):
+            assert kind == timers.COOLING
+            del book.cooling[what]
+            book.touch(what)
+        elif kind == timers.SESSION:
+            session = book.sessions.numbered(what)
+            book.end_session(session, Left.SESSION_ENDED, expired=True)
+        else:
+            waiter = book.waiters.get(what)
+            assert waiter is not None
+            book.leave(waiter, Left.UNCLAIMED if waiter.claim_by_ms else Left.TIMEOUT)
+
+    def _drop_lost(self) -> None:
+        """Let the waiters of nodes go that were not heard of for too long: they may be dead."""
+        book = self._book
+        for origin in book.waiters.origins():
+            if self._lost_ms(origin) <= book.now_ms:
+                for waiter in book.waiters.of_origin(origin):
+                    book.leave(waiter, Left.NODE_LOST)
+        book.wake()
+
+    def _lost_ms(self, origin: str) -> int:
+        """Return the cluster time at which ``origin`` counts as lost if it isn't heard of."""
+        used_ms = self._origins.used_ms(origin)
+        return 0 if used_ms is None else used_ms + self.bounds.waiter_origin_idle_ms
 
     def _apply_batch(self, batch: Batch, outcomes: list[tuple[str, int, Outcome]]) -> None:
         """Apply each command that was not applied before; append everyone's outcome."""
-        name, origin = batch.origin, self._origins.enter(batch, self.now_ms)
+        name, origin = batch.origin, self._origins.enter(batch, self._book.now_ms)
         if origin is None:
             outcomes.extend((name, number, FORGOTTEN) for number, _ in batch.commands)
             return
@@ -221,130 +240,55 @@ class LockTable:
                 if len(remembered) >= self.bounds.outcomes_per_origin:
                     outcomes.append((name, number, FORGOTTEN))
                     continue
-                outcome = remembered[number] = self._execute(command)
+                outcome = remembered[number] = self._execute(command, name)
+                self._book.wake()
             outcomes.append((name, number, outcome))
 
-    def _execute(self, command: Command) -> Outcome:
+    def _execute(self, command: Command, origin: str) -> Outcome:
+        if isinstance(command, Acquire):
+            return acquiring.acquire(self._book, command, origin)
+        if isinstance(command, Once):
+            return keeping.once(
+                self._book, command, lambda plain, retry: self._rule(plain, origin, retry)
+            )
+        return self._rule(command, origin, NO_RETRY)
+
+    def _rule(  # noqa: C901, PLR0911, PLR0912  one case a command
+        self, command: Plain, origin: str, retry: Retry
+    ) -> Fresh:
+        if isinstance(command, Acquire):
+            return acquiring.acquire(self._book, command, origin, retry)
+        if isinstance(command, AcquireAll):
+            return acquiring.acquire_all(self._book, command, origin, retry)
+        book = self._book
         match command:
-            case Acquire():
-                return self._acquire(command)
             case Release():
-                return self._release(command)
+                return holding.release(book, command)
             case Renew():
-                return self._renew(command)
+                return holding.renew(book, command)
+            case Claim():
+                return granting.claim(book, command)
+            case Leave():
+                return granting.leave(book, command)
+            case KeepSession():
+                return keeping.keep_session(book, command)
+            case OpenSession():
+                return keeping.open_session(book, command)
+            case EndSession():
+                return keeping.end_session(book, command)
+            case ReleaseAll():
+                return holding.release_all(book, command)
+            case RenewAll():
+                return holding.renew_all(book, command)
+            case Force():
+                return holding.force(book, command)
+            case AskRelease():
+                return holding.ask_release(book, command)
+            case SetPolicy():
+                return keeping.set_policy(book, command)
+            case DropPolicy():
+                return keeping.drop_policy(book, command)
+            case NoteMembers():
+                return keeping.note_members(book, command)
             case _:
                 assert_never(command)
-
-    def _acquire(self, command: Acquire) -> Outcome:
-        record = self._records.get(command.lock)
-        if record is None:
-            return self._refusal() or self._grant(command)
-        own = record.lease_of(command.holder)
-        return self._held(record) if own is None else self._acquire_again(own, command.ttl_ms)
-
-    def _refusal(self) -> Outcome | None:
-        """Return why no new grant can be made at all, or None."""
-        if self.now_ms < self.hold_until_ms:
-            return Recovering(self.hold_until_ms - self.now_ms)
-        if self._records.is_full():
-            return Full("locks_max")
-        if self.fencing_counter >= self.bounds.fencing_token:
-            return Full("fencing_token_max")
-        return None
-
-    def _grant(self, command: Acquire) -> Outcome:
-        self.fencing_counter += 1
-        ttl_ms, wall_ms = _clamped_ttl(command.ttl_ms), self._wall_ms
-        lease = Lease(
-            command.lock,
-            command.holder,
-            command.secret,
-            self.fencing_counter,
-            ttl_ms,
-            deadline_ms(self.now_ms, ttl_ms),
-            command.metadata,
-            wall_ms,
-            wall_ms,
-            wall_ms + ttl_ms,
-        )
-        self._records.grant(lease)
-        self._expiry.add(lease)
-        self._events.append(Acquired(*self._event(lease), ttl_ms))
-        return Granted(lease, ttl_ms, is_new=True)
-
-    def _held(self, record: LockRecord) -> Outcome:
-        lease = record.holders[0]
-        remaining = remaining_ms(self.now_ms, lease.expires_at_ms)
-        return Held(lease.holder, lease.fencing_token, lease.expires_wall_ms, remaining)
-
-    def _acquire_again(self, own: Lease, ttl_ms: int) -> Outcome:
-        """Give the holder its own lease once more: an owner whose answer was lost asks again."""
-        ttl_ms = _clamped_ttl(ttl_ms)
-        if deadline_ms(self.now_ms, ttl_ms) > own.expires_at_ms:
-            own = self._extend(own, own.secret, ttl_ms, restored=own.restored)
-        return Granted(own, remaining_ms(self.now_ms, own.expires_at_ms), is_new=False)
-
-    def _release(self, command: Release) -> Outcome:
-        lease = self.find(command.lock, command.secret)
-        if lease is None:
-            return _NOT_FOUND
-        self._expiry.remove(lease)
-        self._records.end(lease)
-        self._events.append(ReleasedEvent(*self._event(lease)))
-        return Released(lease.fencing_token)
-
-    def _renew(self, command: Renew) -> Outcome:
-        lease = self.find(command.lock, command.secret)
-        if lease is None:
-            return _NOT_FOUND
-        if command.holder is not None and command.holder != lease.holder:
-            return NotHolder(lease.holder)
-        ttl_ms = _clamped_ttl(command.ttl_ms)
-        remaining = remaining_ms(self.now_ms, lease.expires_at_ms)
-        if ttl_ms < remaining:
-            return TtlTooShort(remaining)
-        lease = self._extend(lease, command.new_secret, ttl_ms, restored=False)
-        return Renewed(lease, remaining_ms(self.now_ms, lease.expires_at_ms))
-
-    def _extend(self, old: Lease, secret: str, ttl_ms: int, *, restored: bool) -> Lease:
-        """Replace ``old`` by a lease that runs for ``ttl_ms`` from now, and never ends earlier."""
-        lease = Lease(
-            old.lock,
-            old.holder,
-            secret,
-            old.fencing_token,
-            ttl_ms,
-            # Of equal remaining times the new deadline may be a rounding earlier.
-            max(old.expires_at_ms, deadline_ms(self.now_ms, ttl_ms)),
-            old.metadata,
-            old.created_wall_ms,
-            self._wall_ms,
-            self._wall_ms + ttl_ms,
-            restored,
-        )
-        self._expiry.remove(old)
-        self._expiry.add(lease)
-        self._records.replace(lease)
-        self._events.append(Extended(*self._event(lease), ttl_ms))
-        return lease
-
-    def _event(self, lease: Lease) -> tuple[int, int, int, str, str, int]:
-        """Number an event, and return the fields that all events share."""
-        self.event_counter += 1
-        return (
-            self.event_counter,
-            self.now_ms,
-            self._wall_ms,
-            lease.lock,
-            lease.holder,
-            lease.fencing_token,
-        )
-
-
-def _clamped_ttl(ttl_ms: int) -> int:
-    """Bring a ttl into its limits; whoever composed the entry has refused any other."""
-    return _clamped(ttl_ms, 1, limits.TTL_MS_MAX)
-
-
-def _clamped(value: int, smallest: int, largest: int) -> int:
-    return max(smallest, min(value, largest))

@@ -154,6 +154,7 @@ class Model:
             created_wall_ms=self.wall_ms,
             updated_wall_ms=self.wall_ms,
             expires_wall_ms=self.wall_ms + command.ttl_ms,
+            granted_ms=self.now_ms,
         )
         self.held.append(lease)
         self.freed = [(lock, token) for lock, token in self.freed if lock != command.lock]
@@ -181,6 +182,7 @@ class Model:
             updated_wall_ms=self.wall_ms,
             expires_wall_ms=self.wall_ms + ttl_ms,
             restored=restored,
+            granted_ms=old.granted_ms,
         )
         self.held[self.held.index(old)] = lease
         self.note("Extended", lease)
@@ -216,6 +218,7 @@ class Model:
                 updated_wall_ms=lease.updated_wall_ms,
                 expires_wall_ms=wall_ms + lease.ttl_ms,
                 restored=True,
+                granted_ms=lease.granted_ms,
             )
             for lease in self.held
         ]

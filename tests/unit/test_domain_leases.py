@@ -201,9 +201,9 @@ def test_events_are_numbered_and_carry_no_secret(caller: Caller):
     assert happened == [
         Extended(2, 5, WALL_MS + 5, "db", "ann", 1, 2_000),
         Extended(3, 6, WALL_MS + 6, "db", "ann", 1, 3_000),
-        ReleasedEvent(4, 7, WALL_MS + 7, "db", "ann", 1),
+        ReleasedEvent(4, 7, WALL_MS + 7, "db", "ann", 1, held_ms=7),
         Acquired(5, 8, WALL_MS + 8, "db", "ann", 2, 1),
-        Expired(6, 99, WALL_MS + 99, "db", "ann", 2),
+        Expired(6, 99, WALL_MS + 99, "db", "ann", 2, held_ms=91),
     ]
     assert caller.table.event_counter == 6
 

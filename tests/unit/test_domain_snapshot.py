@@ -22,7 +22,7 @@ from tests.support.domain import (
     renew,
 )
 
-GOLDEN_BYTES = bytes.fromhex(
+EARLIER_BYTES = bytes.fromhex(
     "0000003694ad676f72696c6c612d7461626c650197021ecf0000018bcfe56800030500c4101e9b0002adbf9c"
     "97ca39d2cb692888e794020102050000006d9293a16202919ba162a3626f62a2733202cd2710cd272ec4025b"
     "5dcf0000018bcfe5680acf0000018bcfe56814cf0000018bcfe58f24c293a16303919ba163a3616e6ea27331"
@@ -33,6 +33,25 @@ GOLDEN_BYTES = bytes.fromhex(
     "14cf0000018bcfe58f24c2cd2710920194019ba163a3616e6ea2733103cd2710cd2738c4025b5dcf0000018b"
     "cfe5681ecf0000018bcfe5681ecf0000018bcfe58f2ec2cd2710c392029504a3626f6202cf0000018bcfe58f"
     "24cd270600000022c420e107c5e4750640f281af57b08d0d45e203110f1d80edf77b28e837fe7d6a4180"
+)
+"""The same state by a build without modes, waits, sessions and events."""
+
+GOLDEN_BYTES = bytes.fromhex(
+    "0000003f94ad676f72696c6c612d7461626c65019a021ecf0000018bcfe56800030500c4105eabfa6696d2c5"
+    "194a83891f1f09b2680100009a020102050000000000050000007f9293a1620291dc0012a162a3626f62a273"
+    "3202cd2710cd272ec4025b5dcf0000018bcfe5680acf0000018bcfe56814cf0000018bcfe58f24c20100a00a"
+    "00a0c093a1630391dc0012a163a3616e6ea2733103cd2710cd2738c4025b5dcf0000018bcfe5681ecf000001"
+    "8bcfe5681ecf0000018bcfe58f2ec20100a01e00a0c0000000059192a161010000000f9294a26e3101140394"
+    "a26e32001e02000000e19592029401dc0012a162a3626f62a2733102cd2710cd2724c4025b5dcf0000018bcf"
+    "e5680acf0000018bcfe5680acf0000018bcfe58f1ac20100a00a00a0c0cd2710c3920392030192049302dc00"
+    "12a162a3626f62a2733202cd2710cd272ec4025b5dcf0000018bcfe5680acf0000018bcfe56814cf0000018b"
+    "cfe58f24c20100a00a00a0c0cd271092019401dc0012a163a3616e6ea2733103cd2710cd2738c4025b5dcf00"
+    "00018bcfe5681ecf0000018bcfe5681ecf0000018bcfe58f2ec20100a01e00a0c0cd2710c392029604a3626f"
+    "6202cf0000018bcfe58f24cd2706a00000007f959c01010acf0000018bcfe5680aa161a3616e6e01cd271001"
+    "0000a09c01020acf0000018bcfe5680aa162a3626f6202cd2710010000a099030314cf0000018bcfe56814a1"
+    "61a3616e6e010a0098020414cf0000018bcfe56814a162a3626f6202cd27109c01051ecf0000018bcfe5681e"
+    "a163a3616e6e03cd2710010000a000000022c4207b650c530aef1f84642ba2c9a7a2fdf55ef773c692a70ed9"
+    "1059caebc1e9735f"
 )
 
 
@@ -78,6 +97,14 @@ def test_a_snapshot_of_version_1_is_still_read():
 
     assert table.digest() == small_table().digest()
     assert (table.term, table.now_ms, table.fencing_counter, table.held) == (2, 30, 3, 2)
+
+
+def test_a_snapshot_of_an_earlier_build_is_still_read():
+    table = LockTable.load([EARLIER_BYTES])
+
+    assert [lease.fencing_token for lease in table.leases()] == [2, 3]
+    assert (table.term, table.now_ms, table.fencing_counter, table.held) == (2, 30, 3, 2)
+    assert (len(table.waiters), table.session_count, list(table.recent_events)) == (0, 0, [])
 
 
 def test_an_empty_table_has_a_snapshot_too():
@@ -199,10 +226,10 @@ def test_a_section_longer_than_the_header_says_is_refused():
 
 
 def test_outcomes_that_no_origin_has_are_refused():
-    header, records, tokens, origins, given_outcomes = payloads(whole(small_table()))
+    header, records, tokens, origins, *rest = payloads(whole(small_table()))
     origins[0][3] -= 1
 
-    refused([frames(header, records, tokens, origins, given_outcomes)], "outcomes are not those")
+    refused([frames(header, records, tokens, origins, *rest)], "outcomes are not those")
 
 
 @pytest.mark.parametrize("order", [slice(None, None, -1), [0, 0]], ids=["reversed", "twice"])

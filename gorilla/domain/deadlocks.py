@@ -1,0 +1,182 @@
+"""Whether a wait would never end because everybody in its way waits, in the end, for the waiter.
+
+A reduction of the wait graph, as Holt described it for reusable resources (Some deadlock
+properties of computer systems, 1972): whoever waits for nothing lets go of all it has some day;
+whoever can then be served does so too, and so on. Those who are left over wait for each other for
+ever. That is exact for locks held alone, shared and counted, and for several at once, where the
+search for a plain cycle is not: one of three holders that waits blocks nobody for good.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from gorilla.domain.outcomes import Lease, Link
+from gorilla.domain.waiters import EXCLUSIVE, Party, Waiter, Waiters, is_blocked
+
+Holders = Callable[[str], tuple[Lease, ...]]
+"""The leases of a lock."""
+
+Most = Callable[[str], int]
+"""How many may hold a lock at once, whatever is asked for."""
+
+
+class SearchTooLargeError(Exception):
+    """More waiters and holders would have to be looked at than the bound allows."""
+
+
+class WaitGraph(msgspec.Struct, frozen=True):
+    """Who holds and who waits, as the search sees it."""
+
+    waiters: Waiters
+    holders: Holders
+    most: Most
+
+    def cycle(self, party: Party, steps_max: int) -> tuple[Link, ...] | None:
+        """Return a cycle through ``party``, if one of its waits can't end; None when all can.
+
+        Args:
+            party: Who just began to wait; without its last wait there was no deadlock.
+            steps_max: How many waiters and holders to look at.
+
+        Raises:
+            SearchTooLargeError: They were not enough.
+
+        """
+        return _Search(self, steps_max).cycle(party)
+
+
+class _Search:
+    def __init__(self, graph: WaitGraph, steps_max: int) -> None:
+        self._graph = graph
+        self._steps_left = steps_max
+        self._waits: dict[Party, list[Waiter]] = {}
+        """Everybody within reach who waits."""
+        self._touching: dict[Party, dict[str, None]] = {}
+        """Locks that a party holds or queues for, of those within reach."""
+
+    def cycle(self, start: Party) -> tuple[Link, ...] | None:
+        stuck = self._reduced(self._within_reach(start))
+        return self._shortest(start, stuck) if start in stuck else None
+
+    def _step(self) -> None:
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise SearchTooLargeError
+
+    def _within_reach(self, start: Party) -> dict[str, None]:
+        """Collect everybody whom ``start`` waits for, directly or not; return their locks."""
+        locks: dict[str, None] = {}
+        unseen = deque([start])
+        self._waits[start] = self._graph.waiters.of_party(start)
+        while unseen:
+            for waiter in self._waits[unseen.popleft()]:
+                for lock in waiter.locks:
+                    if lock in locks:
+                        continue
+                    locks[lock] = None
+                    for party in self._parties_at(lock):
+                        self._touching.setdefault(party, {})[lock] = None
+                        waits = self._graph.waiters.of_party(party)
+                        if waits and party not in self._waits:
+                            self._waits[party] = waits
+                            unseen.append(party)
+        return locks
+
+    def _parties_at(self, lock: str) -> Iterator[Party]:
+        for lease in self._graph.holders(lock):
+            self._step()
+            yield (lease.holder, lease.session)
+        for waiter in self._graph.waiters.queue(lock).values():
+            self._step()
+            yield waiter.party
+
+    def _reduced(self, locks: dict[str, None]) -> dict[Party, None]:
+        """Return those who wait for ever."""
+        stuck = dict.fromkeys(self._waits)
+        open_waits = {party: len(waits) for party, waits in self._waits.items()}
+        missing = {
+            waiter.ticket: len(waiter.locks) for waits in self._waits.values() for waiter in waits
+        }
+        served: set[tuple[int, str]] = set()
+        unseen = deque(locks)
+        queued = set(locks)
+        while unseen:
+            lock = unseen.popleft()
+            queued.discard(lock)
+            for waiter in self._servable(lock, stuck):
+                if (waiter.ticket, lock) in served:
+                    continue
+                served.add((waiter.ticket, lock))
+                missing[waiter.ticket] -= 1
+                open_waits[waiter.party] -= not missing[waiter.ticket]
+                if open_waits[waiter.party]:
+                    continue
+                del stuck[waiter.party]
+                for other in self._touching.get(waiter.party, ()):
+                    if other not in queued:
+                        queued.add(other)
+                        unseen.append(other)
+        return stuck
+
+    def _servable(self, lock: str, stuck: Mapping[Party, None]) -> list[Waiter]:
+        """Return the waiters of ``lock`` that get it once all but ``stuck`` have let go."""
+        most = self._graph.most(lock)
+        before, alone, found = 0, False, []
+        for lease in self._graph.holders(lock):
+            self._step()
+            if (lease.holder, lease.session) in stuck:
+                before += 1
+                alone = alone or lease.slots == EXCLUSIVE
+        for waiter in self._graph.waiters.queue(lock).values():
+            self._step()
+            if waiter.party not in stuck:
+                continue
+            if not is_blocked(waiter.slots, before, most, before_alone=alone):
+                found.append(waiter)
+            before += 1
+            alone = alone or waiter.slots == EXCLUSIVE
+        return found
+
+    def _shortest(self, start: Party, stuck: Mapping[Party, None]) -> tuple[Link, ...]:
+        """Return the shortest way round from ``start`` to itself among those who are stuck."""
+        came_by: dict[Party, tuple[Party, Link]] = {}
+        unseen = deque([start])
+        while unseen:
+            party = unseen.popleft()
+            for blocker, link in self._blockers(party, stuck):
+                if blocker in came_by:
+                    continue
+                came_by[blocker] = (party, link)
+                if blocker == start:
+                    return self._way(start, came_by)
+                unseen.append(blocker)
+        raise AssertionError("who is stuck reaches itself")
+
+    def _way(self, start: Party, came_by: Mapping[Party, tuple[Party, Link]]) -> tuple[Link, ...]:
+        party, link = came_by[start]
+        links = [link]
+        while party != start:
+            party, link = came_by[party]
+            links.append(link)
+        return tuple(reversed(links))
+
+    def _blockers(self, party: Party, stuck: Mapping[Party, None]) -> Iterator[tuple[Party, Link]]:
+        """Yield who of ``stuck`` is in the way of ``party``, and at which lock."""
+        for waiter in self._waits[party]:
+            for lock in waiter.locks:
+                for lease in self._graph.holders(lock):
+                    other = (lease.holder, lease.session)
+                    if other in stuck and _conflict(waiter.slots, lease.slots):
+                        yield other, Link(waiter.holder, lock, lease.holder, holds=True)
+                for ahead in self._graph.waiters.queue(lock).values():
+                    if ahead.ticket == waiter.ticket:
+                        break
+                    if ahead.party in stuck and _conflict(waiter.slots, ahead.slots):
+                        yield ahead.party, Link(waiter.holder, lock, ahead.holder, holds=False)
+
+
+def _conflict(slots: int, others: int) -> bool:
+    """Return whether two that both share a lock, the one way in which they never conflict."""
+    return bool(slots or others)
