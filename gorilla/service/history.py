@@ -258,7 +258,7 @@ class HistoryWriter:
         if not events:
             return state
         after = await history.append(claim, state.number, fold(events))
-        if after.number == events[-1].number:
+        if after.number == events[-1].number and after.term == claim.term:
             self._written_total += len(events)
         return after
 

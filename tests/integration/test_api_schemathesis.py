@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 from tests.support.api import Snapshots, changeable_api
+from tests.support.history import MemoryHistory
+from tests.support.history_api import history_of
 from tests.support.membership import MemoryMembership
 from tests.support.service import Node
 
@@ -27,7 +29,10 @@ async def test_no_made_up_request_gets_an_undocumented_answer(tmp_path: Path) ->
     # microsecond is then still there when the next made-up request wants it.
     standing_s = node.clock.monotonic()
     node.clock.monotonic = lambda: standing_s  # type: ignore[method-assign]
-    async with changeable_api(MemoryMembership(), node=node, snapshots=Snapshots()) as api:
+    _, history = history_of(node, MemoryHistory())
+    async with changeable_api(
+        MemoryMembership(), node=node, snapshots=Snapshots(), history=history
+    ) as api:
         program = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
