@@ -164,9 +164,10 @@ class PostgresHistory:
             if state.term > claim.term:
                 return 0
             holds, waits = await history_pruning.prune(connection, claim, state, keep, rows_max)
+            # Under the term of whoever wrote last: this says nothing about events.
             await _move(
                 connection,
-                claim,
+                Claim(claim.cluster_id, state.term),
                 hold_count=cursors.c.hold_count - holds,
                 wait_count=cursors.c.wait_count - waits,
             )

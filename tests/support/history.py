@@ -139,7 +139,7 @@ class MemoryHistory:
                 del self.holds[row.cluster_id, row.fencing_token]
             else:
                 del self.waits[row.cluster_id, row.number]
-        self._move(claim)
+        self._move(Claim(claim.cluster_id, self.states[claim.cluster_id].term))
         return len(surplus)
 
     async def find(self, cluster_id: str, question: Question) -> Found:
