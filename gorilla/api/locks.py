@@ -4,7 +4,8 @@ from gorilla.api.answers import Answer, answer_json, no_content
 from gorilla.api.refusing import refusal
 from gorilla.api.requests import Call
 from gorilla.api.route_parts import PAGE_DEFAULT, PAGE_MAX, age_header, is_stale
-from gorilla.api.showing import held_lock_body, lock_body
+from gorilla.api.showing import held_lock_body, lock_body, waiter_body
+from gorilla.domain.commands import SHARED
 from gorilla.domain.outcomes import Granted, Lease, Released, Renewed
 from gorilla.service.locks import LeaseView, LockService
 from gorilla.wire.bodies import LockListBody, LockStateBody
@@ -91,10 +92,10 @@ class LockCalls:
         body = LockStateBody(
             resource=view.lock,
             held=view.held,
-            mode=view.mode,
-            limit=view.limit,
+            mode="shared" if view.slots == SHARED else "exclusive",
+            limit=max(1, view.slots),
             holders=holders,
-            waiters=(),
+            waiters=tuple(map(waiter_body, view.waiters)),
             fencing_token=view.fencing_token,
         )
         return answer_json(body, headers=age_header(view.age_ms, stale=stale))

@@ -6,11 +6,12 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from gorilla.domain.commands import SHARED, Policy
+from gorilla.domain.explaining import Explanation
 from gorilla.domain.outcomes import Lease, Link, Session
-from gorilla.service.locks import LeaseView
+from gorilla.service.locks import LeaseView, WaiterView
 from gorilla.service.sessions import SessionView
-from gorilla.wire.bodies import HeldLockBody, LockBody, ReleaseRequestBody
-from gorilla.wire.looking import LinkBody
+from gorilla.wire.bodies import HeldLockBody, LockBody, ReleaseRequestBody, WaiterBody
+from gorilla.wire.looking import ExplainedHolderBody, ExplanationBody, LinkBody
 from gorilla.wire.policies import PolicyBody
 from gorilla.wire.sessions import SessionBody, SessionStateBody, SessionWaitBody
 from gorilla.wire.times import seconds, timestamp
@@ -85,6 +86,52 @@ def mode_or_unset(slots: int) -> Literal["shared"] | UnsetType:
 def limit_or_unset(slots: int) -> int | UnsetType:
     """Return the limit when it is worth a word."""
     return slots if slots > 1 else UNSET
+
+
+def waiter_body(view: WaiterView) -> WaiterBody:
+    """Present somebody who queues."""
+    waiter = view.waiter
+    return WaiterBody(
+        owner=waiter.holder,
+        position=view.position,
+        since=timestamp(waiter.since_wall_ms),
+        reason=waiter.reason or None,
+        mode=mode_or_unset(waiter.slots),
+        limit=limit_or_unset(waiter.slots),
+        session=waiter.session or UNSET,
+        resources=waiter.locks if waiter.is_group else UNSET,
+        ready=True if waiter.claim_by_ms else UNSET,
+    )
+
+
+def explanation_body(found: Explanation) -> ExplanationBody:
+    """Present why somebody can't have a lock."""
+    holders = (
+        ExplainedHolderBody(
+            owner=holder.holder,
+            since=timestamp(holder.since_wall_ms),
+            until=timestamp(holder.until_wall_ms),
+            remaining=seconds(holder.remaining_ms),
+            reason=holder.reason or UNSET,
+            fencing_token=holder.fencing_token,
+            mode=mode_or_unset(holder.slots),
+            limit=limit_or_unset(holder.slots),
+            waits_for=tuple(map(link_body, holder.waits_for)),
+        )
+        for holder in found.holders
+    )
+    return ExplanationBody(
+        resource=found.lock,
+        owner=found.owner,
+        held=found.held,
+        position=found.position,
+        ready=found.ready,
+        ahead=found.ahead,
+        holders=tuple(holders),
+        cooling=seconds(found.cooling_ms) if found.cooling_ms else UNSET,
+        estimate=None if found.estimate_ms is None else seconds(found.estimate_ms),
+        sentence=found.sentence,
+    )
 
 
 def link_body(link: Link) -> LinkBody:

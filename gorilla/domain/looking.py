@@ -14,6 +14,9 @@ from gorilla.domain.waiters import Waiter, Waiters
 class Looking:
     """The reading half of :class:`~gorilla.domain.table.LockTable`."""
 
+    wall_offset_ms: int
+    """Wall time less cluster time, as last stamped; for display only."""
+
     def __init__(self, book: Book) -> None:
         """Read from ``book``."""
         self._book = book

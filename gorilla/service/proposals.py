@@ -151,6 +151,15 @@ class Proposals:
         if self._pending.get(pending.number) is pending:
             self._settle(pending)
 
+    def touch(self) -> None:
+        """Let the table hear that this origin lives, with a batch of nothing."""
+        if self._draining or self._forgotten or self._open_anew_is_due():
+            return
+        offer, self._next_offer = self._next_offer, self._next_offer + 1
+        batch = Batch(self.origin, self._advance_confirmed(), self._opening, ())
+        # Nobody waits for it, so it does not matter what becomes of it.
+        self._consensus.offer(offer, codec.encode_batch(batch))
+
     def poke(self) -> None:
         """Tell that the leader, or the link to it, may have changed."""
         self._queue_for_new_leader()
@@ -327,9 +336,11 @@ class Proposals:
         self._enqueue(pending)
         self._schedule_flush()
 
+    def _open_anew_is_due(self) -> bool:
+        return self._loop.time() - self._resolved_s > REOPEN_AFTER_S
+
     def _open_anew_if_due(self) -> None:
-        silent_s = self._loop.time() - self._resolved_s
-        if self._exposed or not (self._forgotten or silent_s > REOPEN_AFTER_S):
+        if self._exposed or not (self._forgotten or self._open_anew_is_due()):
             return
         renumbered = list(self._pending.values())
         self._pending.clear()

@@ -8,7 +8,7 @@ from typing import Final
 from gorilla.domain import codec
 from gorilla.domain.commands import Batch, Stamp
 from gorilla.domain.events import Event
-from gorilla.domain.outcomes import Outcome
+from gorilla.domain.outcomes import Outcome, Turn
 from gorilla.domain.table import LockTable
 from gorilla.domain.versions import FEATURE_LEVEL, batch_level, require_support
 from gorilla.service.ports import Clock, FrozenState
@@ -80,6 +80,7 @@ class LockReplica:
         self._chains: deque[tuple[int, bytes]] = deque(maxlen=CHAINS_KEPT)
         self._watchers: list[Watcher] = []
         self._adopted: list[Callable[[], None]] = []
+        self._on_turns: Callable[[Sequence[Turn]], None] | None = None
 
     # Leading
 
@@ -193,9 +194,16 @@ class LockReplica:
         for origin, number, outcome in applied.outcomes:
             if origin == self._origin:
                 self._resolve(number, outcome)
+        if applied.turns:
+            self._pass_on(applied.turns)
         if applied.events:
             for watcher in self._watchers:
                 watcher(index, applied.events)
+
+    def _pass_on(self, turns: Sequence[Turn]) -> None:
+        mine = [turn for turn in turns if turn.origin == self._origin]
+        if mine and self._on_turns is not None:
+            self._on_turns(mine)
 
     def refused(self, offer: int) -> None:
         """Pass on that the leader appended nothing of ``offer``."""
@@ -235,6 +243,20 @@ class LockReplica:
         for adopted in self._adopted:
             adopted()
         return (lambda: _take_apart(old)) if old[0].held > FREED_AT_ONCE else None
+
+    def follow_turns(
+        self, on_turns: Callable[[Sequence[Turn]], None], adopted: Callable[[], None]
+    ) -> None:
+        """Tell ``on_turns`` what becomes of the waits of this process.
+
+        Args:
+            on_turns: Told after the outcomes of the same entry; it must not raise.
+            adopted: Called when a state was taken over as a whole: turns may have been missed.
+
+        """
+        assert self._on_turns is None
+        self._on_turns = on_turns
+        self._adopted.append(adopted)
 
     def watch(self, watcher: Watcher, adopted: Callable[[], None] | None = None) -> None:
         """Tell ``watcher`` of the events of every entry from now on.

@@ -212,7 +212,7 @@ async def test_a_free_lock_is_shown_with_the_largest_number_it_ever_had():
 
     assert (used.held, used.holders, used.fencing_token) == (False, (), 1)
     assert (unused.held, unused.holders, unused.fencing_token) == (False, (), None)
-    assert (used.mode, used.limit, used.waiters) == ("exclusive", 1, ())
+    assert (used.slots, used.waiters) == (1, ())
 
 
 @on_virtual_time
@@ -273,7 +273,7 @@ async def test_a_list_can_be_of_one_holder():
 async def test_one_page_of_a_holder_looks_at_so_many_locks_at_most_and_the_next_goes_on(
     monkeypatch,
 ):
-    monkeypatch.setattr("gorilla.service.locks.LOOKED_AT_MAX", 3)
+    monkeypatch.setattr("gorilla.service.reading.LOOKED_AT_MAX", 3)
     node = Node()
     for number in range(8):
         await acquire(node, f"job/{number}", "ann" if number in {4, 6, 7} else "bob")

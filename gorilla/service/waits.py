@@ -1,0 +1,310 @@
+"""Calls that wait for a lock, on the node that has the caller.
+
+The table queues a call and gives its turn to this node (:class:`~gorilla.domain.outcomes.Turn`),
+which *claims* it while the caller is still there; only the claim grants the lock. So nobody who
+went away, and no node that died, is ever given a lock; and a node that never claims can tell its
+caller for certain that nothing was done.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from gorilla.domain.commands import (
+    Acquire,
+    AcquireAll,
+    Claim,
+    Command,
+    Leave,
+    Plain,
+    Release,
+    ReleaseAll,
+)
+from gorilla.domain.events import Left
+from gorilla.domain.outcomes import Gone, Granted, GrantedAll, Outcome, Queued, Turn
+from gorilla.service.errors import DrainingError, GorillaError, NotServedError
+from gorilla.service.keys import Key, once
+from gorilla.service.pending import Done
+from gorilla.service.proposals import Proposals
+from gorilla.service.replica import LockReplica
+from gorilla.service.time import EventLoop
+
+BEAT_S: Final = 1.0
+"""How often the table hears of a node that has callers waiting; see WAITER_ORIGIN_IDLE_MS_MAX."""
+
+
+class WaitEnded(msgspec.Struct, frozen=True):
+    """The call waits no more, and got nothing."""
+
+    why: Left
+    waited_ms: int
+
+
+class WaitResult(msgspec.Struct, frozen=True):
+    """What a call that could wait got, and when the command that decided it was sent."""
+
+    outcome: Outcome | WaitEnded
+    asked_s: float
+    """Loop time (seconds): of the request, or of the claim."""
+
+
+class _Call:
+    """A call on its way, from the first command to its end."""
+
+    __slots__ = (
+        "asked_s",
+        "command",
+        "future",
+        "has_key",
+        "is_claiming",
+        "is_left",
+        "since_s",
+        "ticket",
+    )
+
+    def __init__(
+        self,
+        command: Acquire | AcquireAll,
+        future: "asyncio.Future[Outcome | WaitEnded]",
+        now_s: float,
+        *,
+        has_key: bool,
+    ) -> None:
+        self.command = command
+        self.future = future
+        self.since_s = now_s
+        self.asked_s = now_s
+        self.has_key = has_key
+        self.ticket: int | None = None
+        self.is_claiming = False
+        self.is_left = False
+        """Whether nobody waits for it any more."""
+
+    @property
+    def secret(self) -> str:
+        return self.command.secret
+
+
+class Waits:
+    """The calls of this node that wait, or may come to."""
+
+    def __init__(
+        self, proposals: Proposals, replica: LockReplica, loop: EventLoop, request_deadline_s: float
+    ) -> None:
+        """Command through ``proposals``; hear of turns from ``replica``."""
+        self._proposals = proposals
+        self._replica = replica
+        self._loop = loop
+        self._deadline_s = request_deadline_s
+        self._calls: dict[str, _Call] = {}
+        self._is_beating = False
+        self._is_closed = False
+        replica.follow_turns(self._on_turns, self._on_adopted)
+
+    def __len__(self) -> int:
+        """Return how many calls wait here."""
+        return len(self._calls)
+
+    async def acquire(
+        self,
+        command: Acquire | AcquireAll,
+        key: Key | None,
+        hung_up: "asyncio.Future[None] | None",
+    ) -> WaitResult:
+        """Propose ``command``, and wait for its turn as long as it says.
+
+        Args:
+            command: With a wait.
+            key: What the request is known again by.
+            hung_up: Done when the caller has gone; then it leaves the queue at once.
+
+        Raises:
+            NotServedError: Nothing was done, and nothing will be.
+            OutcomeUnknownError: It may have been granted.
+
+        """
+        if self._is_closed:
+            raise DrainingError("this node is stopping: ask another one")
+        future: asyncio.Future[Outcome | WaitEnded] = asyncio.get_running_loop().create_future()
+        call = _Call(command, future, self._loop.time(), has_key=key is not None)
+        self._calls[call.secret] = call
+        try:
+            self._propose(once(command, key), partial(self._on_answer, call))
+            await self._until_done(call, hung_up)
+            return WaitResult(future.result(), call.asked_s)
+        finally:
+            if not future.done():
+                self._leave(call)
+            elif not future.cancelled():
+                # Looked at, so that an error nobody waits for is no news to the loop.
+                future.exception()
+            self._forget(call)
+
+    async def _until_done(self, call: _Call, hung_up: "asyncio.Future[None] | None") -> None:
+        """Return once the call is decided; leave the queue when its caller or its time is gone."""
+        # The table ends a wait in time; this is for when no word of it comes.
+        patience_s = call.command.wait_ms / 1_000 + self._deadline_s
+        awaited: list[asyncio.Future[Outcome | WaitEnded] | asyncio.Future[None]] = [call.future]
+        if hung_up is not None:
+            awaited.append(hung_up)
+        await asyncio.wait(awaited, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+        gone = hung_up is not None and hung_up.done()
+        if call.future.done():
+            if gone and not call.future.exception():
+                self._take_back(call, call.future.result())
+            return
+        if gone or not call.is_claiming:
+            self._leave(call)
+            self._end(call, Left.HUNG_UP if gone else Left.TIMEOUT)
+            return
+        # Claimed at the last moment: the claim's own deadline ends this.
+        await asyncio.wait([call.future])
+
+    def drain(self) -> None:
+        """Refuse new calls and let those that wait go: another node may take them."""
+        self._is_closed = True
+        for call in list(self._calls.values()):
+            if not (call.is_claiming or call.future.done()):
+                self._leave(call)
+                call.future.set_exception(
+                    DrainingError("this node is stopping; nothing was done: ask another one")
+                )
+
+    # What the table says
+
+    def _on_answer(self, call: _Call, outcome: Outcome | GorillaError) -> None:
+        """Take what the first command gave: an end, or a place in the queue."""
+        if not isinstance(outcome, Queued):
+            if call.is_left and isinstance(outcome, Granted | GrantedAll) and outcome.is_new:
+                self._take_back(call, outcome)
+            self._decide(call, outcome)
+            return
+        call.ticket = outcome.ticket
+        if call.is_left:
+            self._propose_quietly(Leave(outcome.ticket, call.secret))
+            return
+        self._beat()
+        # An answer that comes again may be older than the turn: the state knows.
+        self._loop.call_soon(partial(self._look, call))
+
+    def _on_turns(self, turns: Sequence[Turn]) -> None:
+        for turn in turns:
+            call = self._calls.get(turn.secret)
+            if call is None:
+                if turn.left is None:
+                    self._propose_quietly(Leave(turn.ticket, turn.secret))
+            elif turn.left is not None:
+                self._end(call, turn.left)
+            else:
+                call.ticket = turn.ticket
+                self._claim(call)
+
+    def _on_adopted(self) -> None:
+        """The state was replaced as a whole: what was told meanwhile is to be looked up."""
+        for call in list(self._calls.values()):
+            self._look(call)
+
+    def _look(self, call: _Call) -> None:
+        if call.ticket is None or call.is_left or call.is_claiming or call.future.done():
+            return
+        waiter = self._replica.table.wait(call.ticket, call.secret)
+        if waiter is None:
+            self._end(call, Left.NODE_LOST)
+        elif waiter.claim_by_ms:
+            self._claim(call)
+
+    # Claiming, leaving
+
+    def _claim(self, call: _Call) -> None:
+        if call.is_claiming or call.is_left or call.future.done():
+            return
+        assert call.ticket is not None
+        call.is_claiming = True
+        call.asked_s = self._loop.time()
+        try:
+            self._propose(Claim(call.ticket, call.secret), partial(self._on_claim, call))
+        except NotServedError as error:
+            # Unclaimed, it leaves the queue by itself.
+            self._decide(call, error)
+
+    def _on_claim(self, call: _Call, outcome: Outcome | GorillaError) -> None:
+        if isinstance(outcome, Granted | GrantedAll):
+            if call.is_left or call.future.done():
+                self._take_back(call, outcome)
+            self._decide(call, outcome)
+        elif isinstance(outcome, Queued):
+            call.is_claiming = False
+            if call.is_left:
+                self._propose_quietly(Leave(outcome.ticket, call.secret))
+        elif isinstance(outcome, NotServedError):
+            self._propose_quietly(Leave(call.ticket or 0, call.secret))
+            self._decide(call, outcome)
+        elif isinstance(outcome, Gone):
+            # It passed before the claim came.
+            self._end(call, Left.UNCLAIMED)
+        else:
+            self._decide(call, outcome)
+
+    def _leave(self, call: _Call) -> None:
+        """Nobody waits for it any more."""
+        if call.is_left:
+            return
+        call.is_left = True
+        if call.ticket is not None and not call.is_claiming:
+            self._propose_quietly(Leave(call.ticket, call.secret))
+
+    def _take_back(self, call: _Call, outcome: Outcome | WaitEnded) -> None:
+        """Let go of what was granted to somebody who is not there to hear of it.
+
+        Under a key its caller may still ask for the answer, so the grant stays.
+        """
+        if call.has_key:
+            return
+        if isinstance(outcome, Granted) and outcome.is_new:
+            self._propose_quietly(Release(outcome.lease.lock, outcome.lease.secret))
+        elif isinstance(outcome, GrantedAll) and outcome.is_new:
+            self._propose_quietly(ReleaseAll(call.secret))
+
+    def _end(self, call: _Call, why: Left) -> None:
+        self._decide(call, WaitEnded(why, round((self._loop.time() - call.since_s) * 1_000)))
+
+    def _decide(self, call: _Call, what: Outcome | WaitEnded | GorillaError) -> None:
+        if call.future.done():
+            return
+        if isinstance(what, GorillaError):
+            call.future.set_exception(what)
+        else:
+            call.future.set_result(what)
+
+    def _forget(self, call: _Call) -> None:
+        if self._calls.get(call.secret) is call:
+            del self._calls[call.secret]
+
+    def _propose(self, command: Command, done: Done) -> None:
+        self._proposals.propose(command, self._loop.time() + self._deadline_s, done)
+
+    def _propose_quietly(self, command: Plain) -> None:
+        """Propose what nobody waits for; if it can't be, the table's own bounds do it later."""
+        try:
+            self._propose(command, _ignored)
+        except NotServedError:
+            return
+
+    def _beat(self) -> None:
+        """Let the table hear of this node now and then, as long as calls wait here."""
+        if not self._is_beating:
+            self._is_beating = True
+            self._loop.call_at(self._loop.time() + BEAT_S, self._on_beat)
+
+    def _on_beat(self) -> None:
+        self._is_beating = False
+        if any(call.ticket is not None for call in self._calls.values()):
+            self._proposals.touch()
+            self._beat()
+
+
+def _ignored(_outcome: Outcome | GorillaError) -> None:
+    """Take what nobody waits for."""
