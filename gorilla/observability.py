@@ -201,8 +201,8 @@ Written from `gorilla/observability.py` by `make docs`; change it there.
 
 `GET /metrics` on every node, in the text format of Prometheus. Beside these, the `process_…`
 metrics (memory, processor, open files). Alarms to begin with: `gorilla_raft_has_leader == 0` for a
-minute, `gorilla_snapshot_failing == 1` for ten, `gorilla_raft_peers_connected` below the number of
-other members.
+minute, `gorilla_snapshot_failing == 1` or `gorilla_history_failing == 1` for ten,
+`gorilla_raft_peers_connected` below the number of other members.
 
 | metric | type | labels | meaning |
 | --- | --- | --- | --- |

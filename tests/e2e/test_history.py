@@ -147,6 +147,34 @@ def test_a_planned_stop_leaves_nothing_unwritten(tmp_path, server):
     assert execute(server.url(), "SELECT count(*) FROM history_holds") == [(20,)]
 
 
+def test_a_restored_cluster_shows_what_the_lost_one_did_and_what_nobody_knows(tmp_path, server):
+    with running_nodes(tmp_path, count=1, GORILLA_DATABASE_URL=server.url()) as nodes:
+        url = nodes.url("n1")
+        kept = acquire(url, "kept", "anna")
+        assert call(url, "POST", "/api/v1/snapshots").status == 201
+        acquire(url, "lost", "bert")
+        until(lambda: is_complete(url), "all is in the history")
+        nodes.kill("n1")
+        nodes.forget()
+        restored = nodes.gorillad("restore", "--node", "n1", "--yes", "--hold", "0")
+        nodes.start()
+        until(lambda: nodes.is_ready("n1"), "the new cluster is ready")
+        call(url, "DELETE", f"/api/v1/locks/kept/{kept['token']}")
+        acquire(url, "lost", "carl")
+        until(lambda: len(all_rows(url)) == 3 and is_complete(url), "the history goes on")
+
+        rows = {(row["resource"], row["owner"]): row for row in all_rows(url)}
+        answer = call(url, "GET", "/api/v1/history").body
+
+    assert (restored.returncode, restored.stderr) == (0, "")
+    assert rows["kept", "anna"]["fencingToken"] == kept["id"]
+    assert rows["kept", "anna"]["endedBy"] == "released"
+    assert rows["lost", "bert"]["endedBy"] == "unknown"
+    assert rows["lost", "carl"]["endedBy"] is None
+    assert len({row["clusterId"] for row in rows.values()}) == 2
+    assert (len(answer["gaps"]), answer["since"]) == (1, None)
+
+
 def kill_the_leader(nodes: Nodes) -> None:
     leader = None
     deadline_s = time.monotonic() + 20
