@@ -1,23 +1,43 @@
 """Calls on locks: parse, call the lock service, present."""
 
+import asyncio
+from typing import TypedDict
+
 from gorilla.api.answers import Answer, answer_json, no_content
-from gorilla.api.refusing import refusal
+from gorilla.api.groups import answer_group
+from gorilla.api.refusing import refusal, refused
+from gorilla.api.replaying import opened
 from gorilla.api.requests import Call
-from gorilla.api.route_parts import PAGE_DEFAULT, PAGE_MAX, age_header, is_stale
-from gorilla.api.showing import held_lock_body, lock_body, waiter_body
+from gorilla.api.route_parts import PAGE_DEFAULT, PAGE_MAX, age_header, is_stale, replayed_header
+from gorilla.api.showing import explanation_body, held_lock_body, lock_body, waiter_body
 from gorilla.domain.commands import SHARED
-from gorilla.domain.outcomes import Granted, Lease, Released, Renewed
+from gorilla.domain.outcomes import (
+    Granted,
+    GrantedAll,
+    Held,
+    Lease,
+    Released,
+    Renewed,
+    Reserved,
+)
 from gorilla.service.locks import LeaseView, LockService
+from gorilla.service.waits import WaitEnded
+from gorilla.wire.asking import EXCLUSIVE, limit_of, mode_of, resources_of, session_of, slots_of
 from gorilla.wire.bodies import LockListBody, LockStateBody
 from gorilla.wire.fields import (
+    Body,
+    Errors,
     bounded_int,
     metadata_of,
     name_of,
     optional_owner_of,
     owner_of,
     prefix_of,
+    text_of,
     timeout_ms_of,
+    wait_ms_of,
 )
+from gorilla.wire.problems import ProblemError
 
 _page_size_of = bounded_int(1, PAGE_MAX)
 
@@ -37,27 +57,62 @@ class LockCalls:
         """``POST /api/v1/locks/{resource}``."""
         lock = call.resource()
         body = await call.body()
-        holder = body.required("owner", owner_of)
-        ttl_ms = body.required("timeout", timeout_ms_of)
-        metadata = body.optional("metadata", metadata_of, b"[]")
+        asked = _asked_of(body, call.errors)
+        key = call.key(body)
         body.finish()
-        assert holder is not None
-        assert ttl_ms is not None
-        outcome = await self._locks.acquire(
-            lock=lock, holder=holder, ttl_ms=ttl_ms, metadata=metadata
+        outcome, replayed = opened(
+            await self._locks.acquire(lock=lock, key=key, hung_up=_hung_up(call, asked), **asked)
         )
         if isinstance(outcome, Granted):
-            return _answer_lease(outcome.lease, outcome.remaining_ms, outcome.lease.expires_wall_ms)
-        raise refusal(outcome)
+            return _answer_lease(outcome.lease, outcome.remaining_ms, replayed=replayed)
+        raise self._not_granted(outcome, (lock,), asked["holder"], replayed=replayed)
+
+    async def acquire_all(self, call: Call) -> Answer:
+        """``POST /api/v1/locks``."""
+        body = await call.body()
+        locks = body.required("resources", resources_of)
+        asked = _asked_of(body, call.errors)
+        key = call.key(body)
+        body.finish()
+        assert locks is not None
+        outcome, replayed = opened(
+            await self._locks.acquire_all(
+                locks=locks, key=key, hung_up=_hung_up(call, asked), **asked
+            )
+        )
+        if isinstance(outcome, GrantedAll):
+            return answer_group(outcome.leases, outcome.remaining_ms, replayed=replayed)
+        raise self._not_granted(outcome, locks, asked["holder"], replayed=replayed)
+
+    def _not_granted(
+        self, outcome: object, locks: tuple[str, ...], owner: str, *, replayed: bool
+    ) -> ProblemError:
+        """Say why not; of a lock that is held, or was waited for, with all that is known of it."""
+        problem = refused(outcome, replayed=replayed)
+        if isinstance(outcome, Held | Reserved | WaitEnded) and not replayed:
+            named = "" if isinstance(outcome, WaitEnded) else outcome.lock
+            found = self._locks.explained_now(named or locks[0], owner)
+            problem.extra["explain"] = explanation_body(found)
+        return problem
+
+    async def explain(self, call: Call) -> Answer:
+        """``GET /api/v1/locks/{resource}/explain``."""
+        lock = call.resource()
+        query = call.query()
+        owner = query.optional("owner", name_of, "")
+        stale = is_stale(query)
+        query.finish()
+        found, age_ms = await self._locks.explain(lock, owner or None, stale=stale)
+        return answer_json(explanation_body(found), headers=age_header(age_ms, stale=stale))
 
     async def release(self, call: Call) -> Answer:
         """``DELETE /api/v1/locks/{resource}/{token}``."""
-        lock, secret = call.resource(), call.token()
+        lock, secret, key = call.resource(), call.token(), call.key()
         call.errors.raise_if_any()
-        outcome = await self._locks.release(lock, secret)
+        outcome, replayed = opened(await self._locks.release(lock, secret, key=key))
         if isinstance(outcome, Released):
-            return no_content()
-        raise refusal(outcome)
+            return no_content(replayed_header(replayed=replayed))
+        raise refused(outcome, replayed=replayed)
 
     async def status(self, call: Call) -> Answer:
         """``GET /api/v1/locks/{resource}/{token}``."""
@@ -65,7 +120,7 @@ class LockCalls:
         call.errors.raise_if_any()
         found = await self._locks.status(lock, secret)
         if isinstance(found, LeaseView):
-            return _answer_lease(found.lease, found.remaining_ms, found.expires_wall_ms)
+            return answer_json(lock_body(found.lease, found.remaining_ms, found.expires_wall_ms))
         raise refusal(found)
 
     async def extend(self, call: Call) -> Answer:
@@ -74,12 +129,15 @@ class LockCalls:
         body = await call.body()
         ttl_ms = body.required("timeout", timeout_ms_of)
         holder = body.optional("owner", optional_owner_of, None)
+        key = call.key(body)
         body.finish()
         assert ttl_ms is not None
-        outcome = await self._locks.renew(lock, secret, ttl_ms=ttl_ms, holder=holder)
+        outcome, replayed = opened(
+            await self._locks.renew(lock, secret, ttl_ms=ttl_ms, holder=holder, key=key)
+        )
         if isinstance(outcome, Renewed):
-            return _answer_lease(outcome.lease, outcome.remaining_ms, outcome.lease.expires_wall_ms)
-        raise refusal(outcome)
+            return _answer_lease(outcome.lease, outcome.remaining_ms, replayed=replayed)
+        raise refused(outcome, replayed=replayed)
 
     async def show(self, call: Call) -> Answer:
         """``GET /api/v1/locks/{resource}``."""
@@ -117,5 +175,44 @@ class LockCalls:
         return answer_json(body, headers=age_header(page.age_ms, stale=stale))
 
 
-def _answer_lease(lease: Lease, remaining_ms: int, expires_wall_ms: int) -> Answer:
-    return answer_json(lock_body(lease, remaining_ms, expires_wall_ms))
+class _Asked(TypedDict):
+    """What requests for one lock and for several have in common, as the service takes it."""
+
+    holder: str
+    ttl_ms: int
+    metadata: bytes
+    slots: int
+    wait_ms: int
+    session: str
+    reason: str
+
+
+def _asked_of(body: Body, errors: Errors) -> _Asked:
+    """Read what requests for one lock and for several have in common; faults are noted."""
+    session = body.optional("session", session_of, "")
+    if session:
+        ttl_ms = body.optional("timeout", timeout_ms_of, 0)
+    else:
+        ttl_ms = body.required("timeout", timeout_ms_of) or 0
+    mode = body.optional("mode", mode_of, EXCLUSIVE)
+    limit = body.optional("limit", limit_of, 1)
+    return _Asked(
+        holder=body.required("owner", owner_of) or "",
+        ttl_ms=ttl_ms,
+        metadata=body.optional("metadata", metadata_of, b"[]"),
+        slots=slots_of(mode, limit, errors),
+        wait_ms=body.optional("wait", wait_ms_of, 0),
+        session=session,
+        reason=body.optional("reason", text_of, ""),
+    )
+
+
+def _hung_up(call: Call, asked: _Asked) -> asyncio.Future[None] | None:
+    """Only who waits need be watched."""
+    return call.hung_up() if asked["wait_ms"] else None
+
+
+def _answer_lease(lease: Lease, remaining_ms: int, *, replayed: bool) -> Answer:
+    least_ms = 0 if replayed else 1
+    body = lock_body(lease, remaining_ms, lease.expires_wall_ms, least_ms=least_ms)
+    return answer_json(body, headers=replayed_header(replayed=replayed))

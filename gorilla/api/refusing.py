@@ -5,6 +5,7 @@ from typing import Final
 
 from gorilla.api.showing import link_body
 from gorilla.domain.commands import SHARED
+from gorilla.domain.events import Left
 from gorilla.domain.outcomes import (
     Clash,
     Cooling,
@@ -24,6 +25,7 @@ from gorilla.domain.outcomes import (
     TimedOut,
     TtlTooShort,
 )
+from gorilla.service.waits import WaitEnded
 from gorilla.wire.bodies import HolderBody
 from gorilla.wire.idempotency import REPLAYED_HEADER
 from gorilla.wire.problem_body import BrokenRuleBody, ConflictBody
@@ -45,6 +47,16 @@ _CLASHES: Final = {
     "acquire it.",
     Clash.PARTLY_HELD: "The owner holds some of the locks, like {lock}, and not all of them: "
     "release what it holds first, or ask for the others alone.",
+}
+
+
+_LOST: Final = {
+    Left.NODE_LOST: "This node lost touch with the cluster while the request waited, and with it "
+    "its place in the queue; nothing was done: ask again.",
+    Left.UNCLAIMED: "The turn came while this node was out of touch with the cluster, and passed; "
+    "nothing was done: ask again.",
+    Left.HUNG_UP: "The caller has gone; nothing was done.",
+    Left.REFUSED: "When the turn came the cluster could not grant it; nothing was done: ask again.",
 }
 
 
@@ -209,3 +221,14 @@ def _timed_out(outcome: TimedOut) -> ProblemError:
         f"The turn had not come after {waited} s.",
         extra={"waited": waited},
     )
+
+
+@refusal.register
+def _wait_ended(outcome: WaitEnded) -> ProblemError:
+    if outcome.why is Left.TIMEOUT:
+        return _timed_out(TimedOut(outcome.waited_ms))
+    if outcome.why is Left.REPLACED:
+        return ProblemError(ProblemCode.WAIT_REPLACED)
+    if outcome.why is Left.SESSION_ENDED:
+        return ProblemError(ProblemCode.SESSION_NOT_FOUND)
+    return ProblemError(ProblemCode.NO_QUORUM, _LOST[outcome.why], retry_after_s=1.0)

@@ -188,6 +188,15 @@ class LocksSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             description="Longest timeout of a lock; a longer one asked for is lowered to it.",
         ),
     ] = 86_400.0
+    max_wait_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Longest wait for a lock; a longer one asked for is lowered to it. Keep "
+            "the balancer's timeout for such requests above it.",
+        ),
+    ] = 300.0
     request_deadline_s: Annotated[
         float,
         Meta(

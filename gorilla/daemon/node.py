@@ -317,6 +317,7 @@ class NodeProcess:
         services.feed.end_all()
         await driver.leave(min(deadline_s, loop.time() + LEAVE_S_MAX))
         server.stop_listening()
+        services.locks.waits.drain()
         await services.proposals.drain(max(0.0, deadline_s - loop.time()))
         # Consensus runs on meanwhile: reads that are under way need it for their answer.
         await server.close(max(LAST_ANSWERS_S, deadline_s - loop.time()))

@@ -167,6 +167,7 @@ def lock_settings(config: ClusterConfig) -> LockSettings:
     """Return what the operator decided about locks."""
     return LockSettings(
         max_timeout_ms=round(config.locks.max_timeout_s * 1000),
+        max_wait_ms=round(config.locks.max_wait_s * 1000),
         request_deadline_s=config.locks.request_deadline_s,
         leader_grace_s=config.locks.leader_grace_s,
     )

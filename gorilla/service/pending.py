@@ -1,5 +1,6 @@
 """What :mod:`~gorilla.service.proposals` keeps of commands and offers without an outcome."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
@@ -124,3 +125,13 @@ def why_undone(view: ConsensusView) -> NotServedError:
     if view.leader is None:
         return NoLeaderError("no leader took the command in time; nothing was done")
     return OverloadedError("the leader took no more commands in time; nothing was done")
+
+
+def pass_on(future: asyncio.Future[Outcome], what: Outcome | GorillaError) -> None:
+    """Let ``future`` be what became of its command, unless its caller hung up."""
+    if future.done():
+        return
+    if isinstance(what, GorillaError):
+        future.set_exception(what)
+    else:
+        future.set_result(what)

@@ -33,7 +33,6 @@ from gorilla.domain.commands import Batch, Command
 from gorilla.domain.outcomes import Forgotten, Outcome
 from gorilla.service.errors import (
     DrainingError,
-    GorillaError,
     OutcomeUnknownError,
     OverloadedError,
 )
@@ -45,6 +44,7 @@ from gorilla.service.pending import (
     ProposalCounts,
     ProposalLimits,
     first_offer_of,
+    pass_on,
     why_undone,
 )
 from gorilla.service.ports import Consensus
@@ -120,7 +120,7 @@ class Proposals:
 
         """
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        pending = self.propose(command, deadline_s, partial(_pass_on, future))
+        pending = self.propose(command, deadline_s, partial(pass_on, future))
         try:
             return await future
         finally:
@@ -152,12 +152,11 @@ class Proposals:
             self._settle(pending)
 
     def touch(self) -> None:
-        """Let the table hear that this origin lives, with a batch of nothing."""
+        """Let the table hear that this origin lives; what becomes of that does not matter."""
         if self._draining or self._forgotten or self._open_anew_is_due():
             return
         offer, self._next_offer = self._next_offer, self._next_offer + 1
         batch = Batch(self.origin, self._advance_confirmed(), self._opening, ())
-        # Nobody waits for it, so it does not matter what becomes of it.
         self._consensus.offer(offer, codec.encode_batch(batch))
 
     def poke(self) -> None:
@@ -399,13 +398,3 @@ class Proposals:
             if not offer.unresolved:
                 del self._offers[number]
         pending.offers.clear()
-
-
-def _pass_on(future: asyncio.Future[Outcome], what: Outcome | GorillaError) -> None:
-    """Let ``future`` be what became of its command, unless its caller hung up."""
-    if future.done():
-        return
-    if isinstance(what, GorillaError):
-        future.set_exception(what)
-    else:
-        future.set_result(what)

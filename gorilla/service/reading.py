@@ -112,10 +112,20 @@ class LockReader:
 
     async def explain(
         self, lock: str, owner: str | None = None, *, stale: bool = False
-    ) -> Explanation:
-        """Say why ``owner`` (None: a newcomer) can't have it now. Raises as :meth:`status`."""
-        now_ms, _ = await self._moments.moment(stale=stale)
-        return self._explained(lock, owner, now_ms)
+    ) -> tuple[Explanation, int | None]:
+        """Say why ``owner`` (None: a newcomer) can't have it now. Raises as :meth:`status`.
+
+        Returns:
+            Why; and of a stale read, about how old the state is.
+
+        """
+        now_ms, age_ms = await self._moments.moment(stale=stale)
+        return self._explained(lock, owner, now_ms), age_ms
+
+    def explained_now(self, lock: str, owner: str) -> Explanation:
+        """Do as :meth:`explain` from the state as it stands: right after a refusal."""
+        table = self._replica.table
+        return self._explained(lock, owner, max(table.now_ms, self._replica.now_ms()))
 
     def _explained(self, lock: str, owner: str | None, now_ms: int) -> Explanation:
         found = explain(self._replica.table, lock, owner, now_ms)

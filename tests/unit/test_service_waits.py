@@ -1,0 +1,234 @@
+"""Calls that wait, on virtual time: turns, hang-ups, deadlines, drains, lost states."""
+
+import asyncio
+
+import pytest
+
+from gorilla.domain.events import Left
+from gorilla.domain.outcomes import Granted, GrantedAll, Held, Replayed
+from gorilla.service.errors import DrainingError
+from gorilla.service.keys import Key
+from gorilla.service.waits import WaitEnded
+from tests.support.service import Node, on_virtual_time, turns
+
+
+async def acquired(node: Node, holder: str, lock: str = "db", **more):
+    return await node.locks.acquire(lock=lock, holder=holder, ttl_ms=10_000, **more)
+
+
+async def waiting(node: Node, holder: str, wait_ms: int = 60_000, **more) -> asyncio.Task:
+    """Begin to wait, and be in the queue."""
+    call = asyncio.ensure_future(acquired(node, holder, wait_ms=wait_ms, **more))
+    await turns(8)
+    assert not call.done(), call.result()
+    return call
+
+
+def queue(node: Node, lock: str = "db") -> list[str]:
+    return [waiter.holder for waiter in node.replica.table.waiters.queue(lock).values()]
+
+
+@on_virtual_time
+async def test_waiters_are_served_in_order_and_each_lease_counts_from_its_grant():
+    node = Node()
+    held = await acquired(node, "ann")
+    calls = [await waiting(node, who) for who in ("bob", "cay")]
+    await asyncio.sleep(3)
+    await node.locks.release("db", held.lease.secret)
+
+    bob = await calls[0]
+    assert isinstance(bob, Granted)
+    assert (bob.lease.holder, bob.remaining_ms) == ("bob", 10_000)
+    assert bob.lease.waited_ms == pytest.approx(3_000, abs=50)
+    assert not calls[1].done()
+    await node.locks.release("db", bob.lease.secret)
+    assert (await calls[1]).lease.holder == "cay"
+
+
+@on_virtual_time
+async def test_waiters_outlast_what_makes_a_silent_node_lost():
+    node = Node()
+    held = await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+    call = await waiting(node, "bob")
+    await asyncio.sleep(30)
+
+    assert queue(node) == ["bob"]
+    await node.locks.release("db", held.lease.secret)
+    assert isinstance(await call, Granted)
+
+
+@on_virtual_time
+async def test_a_wait_that_runs_out_is_told_so_and_leaves():
+    node = Node()
+    await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+
+    outcome = await acquired(node, "bob", wait_ms=2_000)
+
+    assert isinstance(outcome, WaitEnded)
+    assert outcome.why is Left.TIMEOUT
+    assert outcome.waited_ms == pytest.approx(2_000, abs=50)
+    assert queue(node) == []
+
+
+@on_virtual_time
+async def test_a_wait_ends_in_time_without_a_leader_too_and_gets_nothing_later():
+    node = Node()
+    held = await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+    call = await waiting(node, "bob", wait_ms=2_000)
+    node.consensus.lose_leader()
+
+    outcome = await call
+    assert isinstance(outcome, WaitEnded)
+    assert outcome.why is Left.TIMEOUT
+
+    node.consensus.elect()
+    await node.locks.release("db", held.lease.secret)
+    await asyncio.sleep(10)
+    assert node.replica.table.holders("db") == ()
+    assert queue(node) == []
+
+
+@on_virtual_time
+async def test_who_hangs_up_leaves_at_once():
+    node = Node()
+    await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+    hung_up = asyncio.get_running_loop().create_future()
+    call = await waiting(node, "bob", hung_up=hung_up)
+
+    hung_up.set_result(None)
+    outcome = await call
+    await turns(8)
+
+    assert isinstance(outcome, WaitEnded)
+    assert queue(node) == []
+
+
+@on_virtual_time
+async def test_a_cancelled_call_leaves_as_well():
+    node = Node()
+    await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+    call = await waiting(node, "bob")
+
+    call.cancel()
+    await turns(8)
+
+    assert queue(node) == []
+    assert len(node.locks.waits) == 0
+
+
+@on_virtual_time
+async def test_a_grant_to_somebody_who_has_just_gone_is_taken_back():
+    node = Node()
+    held = await acquired(node, "ann")
+    hung_up = asyncio.get_running_loop().create_future()
+    call = await waiting(node, "bob", hung_up=hung_up)
+    await node.locks.release("db", held.lease.secret)
+    hung_up.set_result(None)
+    await call
+    await turns(12)
+
+    assert node.replica.table.holders("db") == ()
+    assert queue(node) == []
+
+
+@on_virtual_time
+async def test_a_draining_node_lets_its_callers_go_undone():
+    node = Node()
+    await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+    call = await waiting(node, "bob")
+
+    node.locks.waits.drain()
+
+    with pytest.raises(DrainingError):
+        await call
+    await turns(8)
+    assert queue(node) == []
+    with pytest.raises(DrainingError):
+        await acquired(node, "cay", wait_ms=1_000)
+
+
+@on_virtual_time
+async def test_a_turn_that_was_missed_with_a_snapshot_is_looked_up():
+    node = Node()
+    held = await acquired(node, "ann")
+    call = await waiting(node, "bob")
+    passed_on = node.replica._on_turns
+    node.replica._on_turns = None
+    await node.locks.release("db", held.lease.secret)
+    await turns(8)
+    assert not call.done()
+
+    node.replica._on_turns = passed_on
+    for adopted in node.replica._adopted:
+        adopted()
+
+    assert isinstance(await call, Granted)
+
+
+@on_virtual_time
+async def test_the_same_owner_asking_again_takes_its_place():
+    node = Node()
+    held = await acquired(node, "ann")
+    older = await waiting(node, "bob")
+    await waiting(node, "cay")
+    newer = await waiting(node, "bob")
+
+    outcome = await older
+    assert isinstance(outcome, WaitEnded)
+    assert outcome.why is Left.REPLACED
+    assert queue(node) == ["bob", "cay"]
+    await node.locks.release("db", held.lease.secret)
+    assert isinstance(await newer, Granted)
+
+
+@on_virtual_time
+async def test_a_wait_under_a_key_is_answered_once_and_again():
+    node = Node()
+    held = await acquired(node, "ann")
+    key = Key("k1", b"f")
+    call = await waiting(node, "bob", key=key)
+    await node.locks.release("db", held.lease.secret)
+    first = await call
+
+    again = await acquired(node, "bob", wait_ms=1_000, key=key)
+
+    assert isinstance(again, Replayed)
+    assert isinstance(again.outcome, Granted)
+    assert again.outcome.lease == first.lease
+
+
+@on_virtual_time
+async def test_several_at_once_wait_together():
+    node = Node()
+    held = await acquired(node, "ann", "b")
+    call = asyncio.ensure_future(
+        node.locks.acquire_all(locks=("a", "b"), holder="bob", ttl_ms=10_000, wait_ms=5_000)
+    )
+    await turns(8)
+    assert isinstance(await acquired(node, "eve", "b"), Held)
+    await node.locks.release("b", held.lease.secret)
+
+    outcome = await call
+    assert isinstance(outcome, GrantedAll)
+    assert [lease.lock for lease in outcome.leases] == ["a", "b"]
+
+
+@on_virtual_time
+async def test_a_waiter_is_told_why_and_about_how_long():
+    node = Node()
+    for _ in range(3):
+        held = await acquired(node, "zoe")
+        await asyncio.sleep(4)
+        await node.locks.release("db", held.lease.secret)
+    await acquired(node, "ann", reason="nightly report")
+    await waiting(node, "bob")
+    await waiting(node, "cay")
+
+    found, _ = await node.locks.explain("db", "cay")
+
+    assert (found.position, found.ahead, found.held) == (2, 1, True)
+    assert [(holder.holder, holder.reason) for holder in found.holders] == [
+        ("ann", "nightly report")
+    ]
+    assert found.estimate_ms == pytest.approx(8_000, abs=100)
+    assert "'ann' (nightly report)" in found.sentence
