@@ -320,7 +320,13 @@ def test_the_balancer_waits_longer_for_an_answer_than_a_node_takes_to_give_one()
     waits_s = float(re.search(r"timeout server (\d+)s", text).group(1))
     idle_s = float(re.search(r"timeout http-keep-alive (\d+)s", text).group(1))
     example = load_config(ROOT / "cluster.example.toml", {})
+    long_s = float(re.search(r"set-timeout server (\d+)s", text).group(1))
+    answer_s = example.locks.request_deadline_s + example.locks.leader_grace_s
 
-    assert waits_s > example.locks.request_deadline_s + example.locks.leader_grace_s
+    assert waits_s > answer_s
+    assert long_s > example.locks.max_wait_s + answer_s
+    assert int(re.search(r" maxconn (\d+)\n", text.partition("default-server")[2]).group(1)) < (
+        example.http.max_connections
+    )
     assert idle_s < example.http.keepalive_s
     assert re.findall(r"server (n\d) (\S+)", text) == [(m.name, m.http) for m in example.members]
