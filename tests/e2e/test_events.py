@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
 
@@ -209,6 +211,26 @@ def test_a_node_that_came_back_by_a_snapshot_has_what_happened_meanwhile(tmp_pat
     assert view["snapshotIndex"] > 100, "it was to be brought back by a snapshot"
     assert [event.number for event in taken] == list(range(6, 406))
     assert {event.type for event in taken} == {"acquired"}
+
+
+def test_a_client_that_hangs_up_behind_the_balancer_leaves_the_queue_at_once(tmp_path):
+    with running_nodes(tmp_path) as nodes, running_balancer(nodes) as balancer:
+        lock = "/api/v1/locks/db"
+        acquire(balancer.url, "db", "anna")
+        body = json.dumps({"owner": "bert", "timeout": 9, "wait": 60}).encode()
+        with socket.create_connection(("127.0.0.1", int(balancer.url.rpartition(":")[2]))) as bert:
+            bert.sendall(
+                b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (lock.encode(), len(body), body)
+            )
+            until(lambda: call(balancer.url, "GET", lock).body["waiters"], "bert waits")
+        until(lambda: not call(balancer.url, "GET", lock).body["waiters"], "bert left", 2)
+
+        events = asyncio.run(take(nodes.url("n1"), "0", 3))
+
+    assert [event.type for event in events] == ["acquired", "queued", "left"]
+    assert (events[1].json["owner"], events[1].json["blockedBy"]) == ("bert", ["anna"])
+    assert (events[2].json["owner"], events[2].json["why"]) == ("bert", "hung_up")
 
 
 async def take(url: str, last_id: str, count: int) -> list[StreamEvent]:
