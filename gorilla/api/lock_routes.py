@@ -21,6 +21,13 @@ from gorilla.wire.problems import ProblemCode as Code
 _LOCK: Final = "/api/v1/locks/{resource}"
 _LEASE: Final = "/api/v1/locks/{resource}/{token}"
 
+_PREFIX: Final = {
+    "type": "string",
+    "maxLength": NAME_CHARS_MAX,
+    "pattern": NO_CONTROL_CHARACTERS,
+}
+_NAME: Final = {**_PREFIX, "minLength": 1}
+
 _NOT_GRANTED: Final = (
     *BODY,
     Code.LOCK_HELD,
@@ -48,7 +55,13 @@ LEASE_FOLLOWS: Final = follows(
 
 def lock_routes(calls: LockCalls) -> tuple[Route, ...]:
     """Return the routes on single locks."""
-    return (*_grant_routes(calls), *_token_routes(calls), *_look_routes(calls))
+    return (
+        *_grant_routes(calls),
+        _several_route(calls),
+        *_token_routes(calls),
+        *_look_routes(calls),
+        _explain_route(calls),
+    )
 
 
 def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
@@ -70,24 +83,6 @@ def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
             example={"owner": "worker-1", "timeout": 30, "metadata": ["build", 7]},
             success=Success(
                 status=200, description="The lock is yours.", body=LockBody, follows=LEASE_FOLLOWS
-            ),
-            problems=_NOT_GRANTED,
-        ),
-        Route(
-            method="POST",
-            template="/api/v1/locks",
-            operation_id="acquireLocks",
-            handler=calls.acquire_all,
-            tag="locks",
-            summary="Acquire several locks at once",
-            description="Grants all of them or none. With wait it queues for all of them, and "
-            "such requests never block each other for good, whatever order they name locks in.",
-            takes_key=True,
-            body=AcquireAllBody,
-            body_rules=ONE_OF_TIMEOUT_AND_SESSION,
-            example={"resources": ["a", "b"], "owner": "worker-1", "timeout": 30, "wait": 10},
-            success=Success(
-                status=200, description="All are yours.", body=GroupBody, follows=GROUP_FOLLOWS
             ),
             problems=_NOT_GRANTED,
         ),
@@ -120,6 +115,27 @@ def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
     )
 
 
+def _several_route(calls: LockCalls) -> Route:
+    return Route(
+        method="POST",
+        template="/api/v1/locks",
+        operation_id="acquireLocks",
+        handler=calls.acquire_all,
+        tag="locks",
+        summary="Acquire several locks at once",
+        description="Grants all of them or none. With wait it queues for all of them, and "
+        "such requests never block each other for good, whatever order they name locks in.",
+        takes_key=True,
+        body=AcquireAllBody,
+        body_rules=ONE_OF_TIMEOUT_AND_SESSION,
+        example={"resources": ["a", "b"], "owner": "worker-1", "timeout": 30, "wait": 10},
+        success=Success(
+            status=200, description="All are yours.", body=GroupBody, follows=GROUP_FOLLOWS
+        ),
+        problems=_NOT_GRANTED,
+    )
+
+
 def _token_routes(calls: LockCalls) -> tuple[Route, ...]:
     return (
         Route(
@@ -149,8 +165,6 @@ def _token_routes(calls: LockCalls) -> tuple[Route, ...]:
 
 
 def _look_routes(calls: LockCalls) -> tuple[Route, ...]:
-    prefix = {"type": "string", "maxLength": NAME_CHARS_MAX, "pattern": NO_CONTROL_CHARACTERS}
-    name = {**prefix, "minLength": 1}
     return (
         Route(
             method="GET",
@@ -161,35 +175,19 @@ def _look_routes(calls: LockCalls) -> tuple[Route, ...]:
             summary="List held locks",
             description="Held locks in the order of their names, without tokens.",
             query=(
-                Parameter(name="prefix", description="How the names begin.", schema=prefix),
-                Parameter(name="owner", description="Whose locks.", schema=name),
+                Parameter(name="prefix", description="How the names begin.", schema=_PREFIX),
+                Parameter(name="owner", description="Whose locks.", schema=_NAME),
                 page_size("locks"),
                 Parameter(
                     name="cursor",
                     description="The cursor of the page before, as it was given.",
-                    schema=name,
+                    schema=_NAME,
                 ),
                 CONSISTENCY,
             ),
             success=Success(
                 status=200, description="Some held locks.", body=LockListBody, headers=AGE
             ),
-            problems=NOT_SERVED,
-        ),
-        Route(
-            method="GET",
-            template=f"{_LOCK}/explain",
-            operation_id="explainLock",
-            handler=calls.explain,
-            tag="locks",
-            summary="Ask why a lock can't be had",
-            description="Who holds it, for how long at most, what they wait for themselves, who "
-            "comes first in the queue, and about how long it takes.",
-            query=(
-                Parameter(name="owner", description="Who asks; else a newcomer.", schema=name),
-                CONSISTENCY,
-            ),
-            success=Success(status=200, description="Why.", body=ExplanationBody, headers=AGE),
             problems=NOT_SERVED,
         ),
         Route(
@@ -206,4 +204,23 @@ def _look_routes(calls: LockCalls) -> tuple[Route, ...]:
             ),
             problems=NOT_SERVED,
         ),
+    )
+
+
+def _explain_route(calls: LockCalls) -> Route:
+    return Route(
+        method="GET",
+        template=f"{_LOCK}/explain",
+        operation_id="explainLock",
+        handler=calls.explain,
+        tag="locks",
+        summary="Ask why a lock can't be had",
+        description="Who holds it, for how long at most, what they wait for themselves, who "
+        "comes first in the queue, and about how long it takes.",
+        query=(
+            Parameter(name="owner", description="Who asks; else a newcomer.", schema=_NAME),
+            CONSISTENCY,
+        ),
+        success=Success(status=200, description="Why.", body=ExplanationBody, headers=AGE),
+        problems=NOT_SERVED,
     )

@@ -128,6 +128,9 @@ class Router:
                 self._by_length.setdefault(length, []).append(place)
             else:
                 self._exact[place.template] = place
+        for of_length in self._by_length.values():
+            # What is named by its word comes before what takes any word in its place.
+            of_length.sort(key=lambda place: -len(place.literals))
 
     def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
         """Find a route, and its path parameters as they were sent (still percent-encoded).

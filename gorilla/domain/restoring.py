@@ -54,19 +54,11 @@ def restored(
             old.chain + fencing_counter.to_bytes(8, "big"), digest_size=_CHAIN_BYTES
         ).digest(),
     )
-    records = {
-        lock: LockRecord(
-            lock,
-            record.largest_fencing_token,
-            tuple(_anew(lease, old.now_ms, offset_ms) for lease in record.holders),
-        )
-        for lock, record in frozen.records.items()
-    }
     return LockTable(
         FrozenTable(
             marks=marks,
             names=frozen.names,
-            records=records,
+            records=_leases_anew(frozen, offset_ms),
             fencing_tokens=frozen.fencing_tokens,
             origins=[],
             # Nobody waits any more: their nodes are gone, and with them their callers.
@@ -80,6 +72,18 @@ def restored(
         ),
         table.bounds,
     )
+
+
+def _leases_anew(frozen: FrozenTable, offset_ms: int) -> dict[str, LockRecord]:
+    now_ms = frozen.marks.now_ms
+    return {
+        lock: LockRecord(
+            lock,
+            record.largest_fencing_token,
+            tuple(_anew(lease, now_ms, offset_ms) for lease in record.holders),
+        )
+        for lock, record in frozen.records.items()
+    }
 
 
 def _next_epoch(number: int) -> int:

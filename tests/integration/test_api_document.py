@@ -12,8 +12,9 @@ from tests.support.api import RunningApi, changeable_api, dependencies, running_
 from tests.support.service import Node
 
 PATHS = {
-    "/api/v1/locks": {"get"},
+    "/api/v1/locks": {"get", "post"},
     "/api/v1/locks/{resource}": {"get", "post", "delete"},
+    "/api/v1/locks/{resource}/explain": {"get"},
     "/api/v1/locks/{resource}/request-release": {"post"},
     "/api/v1/locks/{resource}/{token}": {"get", "put", "delete"},
     "/api/v1/fencing/{resource}": {"post"},

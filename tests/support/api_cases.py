@@ -12,6 +12,7 @@ from tests.support import (
     api_cases_repairs,
     api_cases_requests,
     api_cases_sessions,
+    api_cases_waiting,
 )
 from tests.support.api_caller import CASES, Case
 
@@ -25,4 +26,5 @@ __all__ = [
     "api_cases_repairs",
     "api_cases_requests",
     "api_cases_sessions",
+    "api_cases_waiting",
 ]

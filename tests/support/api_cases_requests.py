@@ -93,7 +93,8 @@ async def wrong_methods_are_told_the_right_ones(
         ("GET", caller.path("request-release"), "POST"),
         ("POST", caller.path("token"), "DELETE, GET, HEAD, PUT"),
         ("OPTIONS", caller.path("token"), "DELETE, GET, HEAD, PUT"),
-        ("POST", "/api/v1/locks", "GET, HEAD"),
+        ("DELETE", "/api/v1/locks", "GET, HEAD, POST"),
+        ("PUT", caller.path("explain"), "GET, HEAD"),
         ("DELETE", "/api/v1/cluster", "GET, HEAD"),
         ("POST", "/_ready", "GET, HEAD"),
     ]:
