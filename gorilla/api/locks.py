@@ -189,17 +189,19 @@ class _Asked(TypedDict):
 
 def _asked_of(body: Body, errors: Errors) -> _Asked:
     """Read what requests for one lock and for several have in common; faults are noted."""
+    holder = body.required("owner", owner_of) or ""
     session = body.optional("session", session_of, "")
     if session:
         ttl_ms = body.optional("timeout", timeout_ms_of, 0)
     else:
         ttl_ms = body.required("timeout", timeout_ms_of) or 0
+    metadata = body.optional("metadata", metadata_of, b"[]")
     mode = body.optional("mode", mode_of, EXCLUSIVE)
     limit = body.optional("limit", limit_of, 1)
     return _Asked(
-        holder=body.required("owner", owner_of) or "",
+        holder=holder,
         ttl_ms=ttl_ms,
-        metadata=body.optional("metadata", metadata_of, b"[]"),
+        metadata=metadata,
         slots=slots_of(mode, limit, errors),
         wait_ms=body.optional("wait", wait_ms_of, 0),
         session=session,

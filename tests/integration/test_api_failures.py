@@ -125,8 +125,8 @@ async def test_a_node_without_any_state_is_starting() -> None:
 class _Answering(LockService):
     """A lock service whose acquire ends as it is told."""
 
-    def __init__(self, node: Node, end: object) -> None:
-        super().__init__(node.proposals, node.consensus, node.replica, node.loop)
+    def __init__(self, end: object) -> None:
+        # Nothing of the real one is used: its parts are the node's own service's.
         self._end = end
 
     @override
@@ -138,7 +138,7 @@ class _Answering(LockService):
 
 async def test_after_a_restore_the_caller_is_told_how_long_to_wait() -> None:
     node = Node()
-    async with running_api(node, locks=_Answering(node, Recovering(12_001))) as api:
+    async with running_api(node, locks=_Answering(Recovering(12_001))) as api:
         answered = await api.ask("POST", LOCK, json=BODY)
 
     expect_problem(answered, ProblemCode.RECOVERING)
@@ -147,7 +147,7 @@ async def test_after_a_restore_the_caller_is_told_how_long_to_wait() -> None:
 
 async def test_a_full_cluster_names_its_limit() -> None:
     node = Node()
-    async with running_api(node, locks=_Answering(node, Full("locks_max"))) as api:
+    async with running_api(node, locks=_Answering(Full("locks_max"))) as api:
         answered = await api.ask("POST", LOCK, json=BODY)
 
     assert "locks_max" in expect_problem(answered, ProblemCode.OVERLOADED)["detail"]
@@ -158,7 +158,7 @@ async def test_what_nobody_foresaw_is_logged_and_not_told(
 ) -> None:
     node = Node()
     secret = "the password is swordfish"
-    async with running_api(node, locks=_Answering(node, RuntimeError(secret))) as api:
+    async with running_api(node, locks=_Answering(RuntimeError(secret))) as api:
         with caplog.at_level(logging.ERROR, "gorilla.api"):
             answered = await api.ask("POST", LOCK, json=BODY, headers={"X-Request-Id": "id-7"})
         after = await api.ask("GET", "/_health")

@@ -47,9 +47,9 @@ async def bad_owners_are_refused(session: aiohttp.ClientSession, base_url: str) 
 async def every_bad_field_is_named_at_once(session: aiohttp.ClientSession, base_url: str) -> None:
     caller = Caller(session, base_url)
     expect_bad_fields(await caller.acquire({}), "owner", "timeout")
-    body = {"timeout": -1, "metadata": "x" * 5_000, "color": "red", "wait": 5}
+    body = {"timeout": -1, "metadata": "x" * 5_000, "color": "red", "wait": -5}
     answered = await caller.acquire(body, resource="x" * 256)
-    expect_bad_fields(answered, "resource", "owner", "timeout", "metadata", "color", "wait")
+    expect_bad_fields(answered, "resource", "owner", "timeout", "metadata", "wait", "color")
     lock = await caller.held()
     answered = await caller.extend(lock["token"], {"owner": "", "timeuot": 1})
     expect_bad_fields(answered, "timeout", "owner", "timeuot")
