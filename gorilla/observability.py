@@ -139,6 +139,12 @@ class Metrics:
 
     def _locks(self) -> None:
         self.locks_held = self._gauge("locks_held", "Locks held, as this node has applied it.")
+        self.waiters = self._gauge("waiters", "Waits for locks, as this node has applied it.")
+        self.waiting_here = self._gauge("waiting_here", "Callers that wait at this node.")
+        self.sessions = self._gauge("sessions", "Sessions, as this node has applied it.")
+        self.idempotency_keys = self._gauge(
+            "idempotency_keys", "Idempotency keys remembered, as this node has applied it."
+        )
 
     def _events(self) -> None:
         self.event_number = self._gauge("event_number", "Number of the last event applied here.")

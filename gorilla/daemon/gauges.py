@@ -63,7 +63,12 @@ class Gauges:
         metrics.has_leader.set(view.leader is not None)
         metrics.peers_connected.set(sum(one.connected for one in view.progress))
         metrics.proposals_pending.set(self._services.proposals.pending)
-        metrics.locks_held.set(self._services.replica.table.held)
+        table = self._services.replica.table
+        metrics.locks_held.set(table.held)
+        metrics.waiters.set(len(table.waiters))
+        metrics.waiting_here.set(len(self._services.locks.waits))
+        metrics.sessions.set(table.session_count)
+        metrics.idempotency_keys.set(table.key_count)
         metrics.connections.set(self._connections())
         if self._journal is not None:
             metrics.journal_bytes.set(self._journal.bytes_on_disk)

@@ -163,6 +163,7 @@ class NodeProcess:
                 services.keeper.run(self._stop),
                 services.history.writer.run(self._stop),
                 services.upgrading.run(self._stop),
+                services.noting.run(self._stop),
                 changes.run(self._stop),
             )
             await self._stop.wait()
@@ -305,7 +306,7 @@ class NodeProcess:
         services: Services,
         driver: Driver,
         server: ApiServer,
-        background: asyncio.Future[tuple[None, None, None, None]],
+        background: asyncio.Future[tuple[None, None, None, None, None]],
     ) -> None:
         """Stop so that no client notices."""
         loop = asyncio.get_running_loop()

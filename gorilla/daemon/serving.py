@@ -15,6 +15,7 @@ from gorilla.daemon.snapshot_source import ReplicaSource
 from gorilla.service.cluster import ClusterService
 from gorilla.service.event_log import EventLog
 from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.members_noting import MembersNoting
 from gorilla.service.moments import Moments
 from gorilla.service.pending import ProposalLimits
 from gorilla.service.policies import PolicyService
@@ -92,6 +93,7 @@ class Services(msgspec.Struct, frozen=True):
     history: NodeHistory
     keeper: SnapshotKeeper
     upgrading: Upgrading
+    noting: MembersNoting
     archive: "PostgresSnapshots | None"
     snapshots: ArchiveOperations | None
 
@@ -157,6 +159,7 @@ def build_services(
         feed=EventFeed(EventService(events, consensus, cluster), http_limits(config)),
         history=build_history(config, consensus, replica, events, clock),
         keeper=keeper,
+        noting=MembersNoting(consensus, replica, proposals),
         upgrading=Upgrading(consensus, replica, config.cluster.finalise_level),
         archive=archive,
         snapshots=None if archive is None else ArchiveOperations(archive, keeper),

@@ -40,6 +40,7 @@ class Book:
         self.event_counter = marks.event_counter
         self.hold_until_ms = marks.hold_until_ms
         self.members_index = marks.members_index
+        self.members = marks.members
         self.session_counter = marks.session_counter
         in_order = [frozen.records[name] for name in frozen.names]
         self.records = LockRecords(bounds, in_order, frozen.fencing_tokens)

@@ -213,7 +213,7 @@ class NoteMembers(
     """Record that the cluster has other members, for those who watch events."""
 
     index: int
-    """Log index of the roster; what is not later than the one recorded last is passed over."""
+    """Log index that the roster was seen at; one not later than the last is passed over."""
     members: tuple[str, ...]
     """Their names, in order."""
 

@@ -115,9 +115,10 @@ def drop_policy(book: Book, command: DropPolicy) -> Fresh:
 
 def note_members(book: Book, command: NoteMembers) -> Fresh:
     """Record that the cluster has other members."""
-    if command.index <= book.members_index:
+    if command.index <= book.members_index or command.members == book.members:
         return Done(changed=False)
     book.members_index = command.index
+    book.members = command.members
     book.event_counter += 1
     fields = (book.event_counter, book.now_ms, book.wall_ms)
     book.record(MembersChanged(*fields, command.members))

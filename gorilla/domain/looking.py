@@ -67,9 +67,9 @@ class Looking:
         return len(self._book.keys)
 
     @property
-    def members_index(self) -> int:
-        """Log index of the roster that was recorded last."""
-        return self._book.members_index
+    def members(self) -> tuple[str, ...]:
+        """Names of the members as they were recorded last, in order."""
+        return self._book.members
 
     @property
     def recent_events(self) -> Sequence[Event]:

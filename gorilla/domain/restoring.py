@@ -49,6 +49,7 @@ def restored(
         event_counter=_next_epoch(old.event_counter),
         session_counter=_next_epoch(old.session_counter),
         members_index=0,
+        members=(),
         hold_until_ms=old.now_ms + min(hold_ms, limits.CLUSTER_MS_MAX),
         chain=blake2b(
             old.chain + fencing_counter.to_bytes(8, "big"), digest_size=_CHAIN_BYTES

@@ -56,6 +56,7 @@ class Marks(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     cluster_version: int = 1
     members_index: int = 0
     session_counter: int = 0
+    members: tuple[str, ...] = ()
 
 
 class _Preamble(msgspec.Struct, frozen=True, array_like=True):

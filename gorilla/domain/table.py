@@ -128,6 +128,7 @@ class LockTable(Looking):
                 self.cluster_version,
                 book.members_index,
                 book.session_counter,
+                book.members,
             ),
             names=names,
             records=records,

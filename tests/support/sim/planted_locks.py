@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from gorilla.domain import lease_clock, limits, table
+from gorilla.domain import granting, holding, keeping, limits
 from gorilla.domain.commands import Batch
 from gorilla.domain.lock_records import LockRecord
 from gorilla.domain.outcomes import Outcome
@@ -34,7 +34,7 @@ def fencing_lost_at_snapshot() -> AbstractContextManager[None]:
     ) -> LockTable:
         loaded: LockTable = original(cls, chunks, bounds, **more)
         left = [lease.fencing_token for lease in loaded.leases()]
-        loaded.fencing_counter = max(left, default=0)
+        loaded._book.fencing_counter = max(left, default=0)
         return loaded
 
     original = LockTable.load.__func__  # type: ignore[attr-defined]  # a classmethod has one
@@ -61,7 +61,10 @@ def early_expiry() -> AbstractContextManager[None]:
         return now_ms + ttl_ms * 9 // 10
 
     return both(
-        replaced(table, deadline_ms=deadline_ms), replaced(lease_clock, deadline_ms=deadline_ms)
+        both(
+            replaced(granting, deadline_ms=deadline_ms), replaced(holding, deadline_ms=deadline_ms)
+        ),
+        replaced(keeping, deadline_ms=deadline_ms),
     )
 
 
