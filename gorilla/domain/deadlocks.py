@@ -9,9 +9,11 @@ search for a plain cycle is not: one of three holders that waits blocks nobody f
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import msgspec
 
+from gorilla.domain.commands import SHARED
 from gorilla.domain.outcomes import Lease, Link
 from gorilla.domain.waiters import EXCLUSIVE, Party, Waiter, Waiters, is_blocked
 
@@ -20,6 +22,9 @@ Holders = Callable[[str], tuple[Lease, ...]]
 
 Most = Callable[[str], int]
 """How many may hold a lock at once, whatever is asked for."""
+
+_HOLDS: Final = 0
+"""Stands for the ticket of one that holds a lock: smaller than any."""
 
 
 class SearchTooLargeError(Exception):
@@ -55,6 +60,9 @@ class _Search:
         """Everybody within reach who waits."""
         self._touching: dict[Party, dict[str, None]] = {}
         """Locks that a party holds or queues for, of those within reach."""
+        self._lines: dict[str, list[_Place]] = {}
+        self._looked: dict[tuple[str, bool], int] = {}
+        """How far each line was looked at for one who shares the lock, and for one who doesn't."""
 
     def cycle(self, start: Party) -> tuple[Link, ...] | None:
         stuck = self._reduced(self._within_reach(start))
@@ -104,7 +112,6 @@ class _Search:
         queued = set(locks)
         while unseen:
             lock = unseen.popleft()
-            queued.discard(lock)
             for waiter in self._servable(lock, stuck):
                 if (waiter.ticket, lock) in served:
                     continue
@@ -114,16 +121,22 @@ class _Search:
                 if open_waits[waiter.party]:
                     continue
                 del stuck[waiter.party]
-                for other in self._touching.get(waiter.party, ()):
+                for other in self._touching[waiter.party]:
                     if other not in queued:
                         queued.add(other)
                         unseen.append(other)
+            # Whoever stopped being stuck meanwhile queues here for its own turn, and holds nothing
+            # of it: those ahead are none the better for that, and those behind were seen since.
+            queued.discard(lock)
         return stuck
 
-    def _servable(self, lock: str, stuck: Mapping[Party, None]) -> list[Waiter]:
-        """Return the waiters of ``lock`` that get it once all but ``stuck`` have let go."""
+    def _servable(self, lock: str, stuck: Mapping[Party, None]) -> Iterator[Waiter]:
+        """Yield the waiters of ``lock`` that get it once all but ``stuck`` have let go.
+
+        Who is taken out of ``stuck`` after it was yielded is in nobody's way any more.
+        """
         most = self._graph.most(lock)
-        before, alone, found = 0, False, []
+        before, alone = 0, False
         for lease in self._graph.holders(lock):
             self._step()
             if (lease.holder, lease.session) in stuck:
@@ -134,13 +147,17 @@ class _Search:
             if waiter.party not in stuck:
                 continue
             if not is_blocked(waiter.slots, before, most, before_alone=alone):
-                found.append(waiter)
-            before += 1
-            alone = alone or waiter.slots == EXCLUSIVE
-        return found
+                yield waiter
+            if waiter.party in stuck:
+                before += 1
+                alone = alone or waiter.slots == EXCLUSIVE
 
-    def _shortest(self, start: Party, stuck: Mapping[Party, None]) -> tuple[Link, ...]:
-        """Return the shortest way round from ``start`` to itself among those who are stuck."""
+    def _shortest(self, start: Party, stuck: Mapping[Party, None]) -> tuple[Link, ...] | None:
+        """Return the shortest way round from ``start`` to itself among those who are stuck.
+
+        None when there is none: it waits for others who were stuck before it came. No wait leads
+        there, but a policy does that allows fewer holders than there are.
+        """
         came_by: dict[Party, tuple[Party, Link]] = {}
         unseen = deque([start])
         while unseen:
@@ -152,7 +169,7 @@ class _Search:
                 if blocker == start:
                     return self._way(start, came_by)
                 unseen.append(blocker)
-        raise AssertionError("who is stuck reaches itself")
+        return None
 
     def _way(self, start: Party, came_by: Mapping[Party, tuple[Party, Link]]) -> tuple[Link, ...]:
         party, link = came_by[start]
@@ -163,18 +180,38 @@ class _Search:
         return tuple(reversed(links))
 
     def _blockers(self, party: Party, stuck: Mapping[Party, None]) -> Iterator[tuple[Party, Link]]:
-        """Yield who of ``stuck`` is in the way of ``party``, and at which lock."""
+        """Yield who of ``stuck`` is in the way of ``party``, and at which lock.
+
+        Whom an earlier call yielded at the same lock, to one who shares it or to one who does not,
+        is not yielded there again: so all calls together cost what is looked at once.
+        """
         for waiter in self._waits[party]:
             for lock in waiter.locks:
-                for lease in self._graph.holders(lock):
-                    other = (lease.holder, lease.session)
-                    if other in stuck and _conflict(waiter.slots, lease.slots):
-                        yield other, Link(waiter.holder, lock, lease.holder, holds=True)
-                for ahead in self._graph.waiters.queue(lock).values():
-                    if ahead.ticket == waiter.ticket:
-                        break
-                    if ahead.party in stuck and _conflict(waiter.slots, ahead.slots):
-                        yield ahead.party, Link(waiter.holder, lock, ahead.holder, holds=False)
+                line, key = self._line(lock), (lock, waiter.slots == SHARED)
+                at = self._looked.get(key, 0)
+                while at < len(line) and line[at].ticket < waiter.ticket:
+                    other, at = line[at], at + 1
+                    self._looked[key] = at
+                    if other.party in stuck and _conflict(waiter.slots, other.slots):
+                        holds = other.ticket == _HOLDS
+                        yield other.party, Link(waiter.holder, lock, other.party[0], holds)
+
+    def _line(self, lock: str) -> list["_Place"]:
+        """Return who holds a lock, and who queues for it, in order."""
+        line = self._lines.get(lock)
+        if line is None:
+            holders, queue = self._graph.holders(lock), self._graph.waiters.queue(lock)
+            line = [_Place(_HOLDS, (each.holder, each.session), each.slots) for each in holders]
+            line += [_Place(each.ticket, each.party, each.slots) for each in queue.values()]
+            self._lines[lock] = line
+        return line
+
+
+class _Place(msgspec.Struct, frozen=True, gc=False):
+    ticket: int
+    """``_HOLDS`` of one that holds the lock."""
+    party: Party
+    slots: int
 
 
 def _conflict(slots: int, others: int) -> bool:
