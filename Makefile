@@ -95,6 +95,10 @@ bench: deps ## Acquires a second and latency of three durable nodes on this mach
 bench-failover: deps ## How long nothing is served when the leader fails: ROUNDS=20 FAULT=kill|pause
 	@$(BIN)/python -m benchmarks.failover --rounds $(or $(ROUNDS),20) --fault $(or $(FAULT),kill)
 
+.PHONY: bench-memory
+bench-memory: deps ## Memory of a held lock, a waiter, a session and an idempotency key
+	@$(BIN)/python -m benchmarks.memory
+
 ##@ To change it
 
 .PHONY: format
