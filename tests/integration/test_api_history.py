@@ -132,7 +132,8 @@ async def test_the_answer_says_how_far_it_is_complete() -> None:
         await acquire(past)
         await past.write()
         written = (await past.ask()).json
-        await acquire(past)
+        # For longer: asked for again in the same millisecond, nothing would happen.
+        await acquire(past, timeout=60)
         behind = (await past.ask()).json
 
     assert (before["entries"], before["completeUpTo"], before["since"]) == ([], None, None)
