@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gorilla.domain.codec import FormatError
-from gorilla.domain.commands import Batch, Command
+from gorilla.domain.commands import Batch, Command, Once
 
 FIRST_LEVEL: Final = 1
 """The level of a new cluster, of a state that names none, and of a node that tells none."""
@@ -52,5 +52,6 @@ def batch_level(batch: Batch, levels: Mapping[type[Command], int] = COMMAND_LEVE
     """Return the cluster version that it takes to write ``batch``."""
     if not levels:
         return FIRST_LEVEL
-    needed = (levels.get(type(command), FIRST_LEVEL) for _, command in batch.commands)
+    plain = (each.command if isinstance(each, Once) else each for _, each in batch.commands)
+    needed = (levels.get(type(command), FIRST_LEVEL) for command in plain)
     return max(needed, default=FIRST_LEVEL)

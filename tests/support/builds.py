@@ -21,27 +21,28 @@ _COMMAND = '''class Noop(
     secret: str
 
 
-Command = Acquire | Noop |'''
+Plain = (
+    Noop |'''
 
 _CHANGES: tuple[tuple[str, str, str], ...] = (
     ("domain/versions.py", r"^FEATURE_LEVEL: Final = \d+$", f"FEATURE_LEVEL: Final = {NEXT_LEVEL}"),
     ("domain/versions.py", r"(\[type\[Command\], int\]\] =) \{", rf"\1 {{Noop: {NEXT_LEVEL}, "),
     ("domain/versions.py", r"^(from gorilla.domain.commands import) ", r"\1 Noop, "),
-    ("domain/commands.py", r"^Command = Acquire \|", _COMMAND),
-    ("domain/codec.py", r"^(from gorilla.domain.commands import) \(", r"\1 (Noop, "),
-    ("domain/codec.py", r"isinstance\(command, Release\)", "isinstance(command, Release | Noop)"),
-    ("domain/table.py", r"^(from gorilla.domain.commands import) ", r"\1 Noop, "),
+    ("domain/commands.py", r"^Plain = \($", _COMMAND),
+    ("domain/validation.py", r"^(from gorilla.domain.commands import) \(", r"\1 (Noop, "),
+    ("domain/validation.py", r"case Release\(\):", "case Release() | Noop():"),
+    ("domain/table.py", r"^(from gorilla.domain.commands import) \(", r"\1 (Noop, "),
     (
         "domain/table.py",
         r"^( +)case Release\(\):$",
-        r"\1case Noop():\n\1    return _NOT_FOUND\n\1case Release():",
+        r"\1case Noop():\n\1    return holding._NOT_FOUND\n\1case Release():",
     ),
     ("service/locks.py", r"^(from gorilla.domain.commands import) ", r"\1 Noop, "),
     # It does not look at the cluster version, which is a bug: the leader has to hold it back.
     (
         "service/locks.py",
-        r"command = Release\(lock, secret\)",
-        rf'command = (Noop if lock == "{NOOP}" else Release)(lock, secret)',
+        r"_submit\(Release\(lock, secret\)",
+        rf'_submit((Noop if lock == "{NOOP}" else Release)(lock, secret)',
     ),
 )
 
