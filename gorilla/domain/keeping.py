@@ -117,8 +117,12 @@ def note_members(book: Book, command: NoteMembers) -> Fresh:
     """Record that the cluster has other members."""
     if command.index <= book.members_index or command.members == book.members:
         return Done(changed=False)
+    is_first = not book.members
     book.members_index = command.index
     book.members = command.members
+    if is_first:
+        # The cluster has just been formed, or restored: nothing changed.
+        return Done()
     book.event_counter += 1
     fields = (book.event_counter, book.now_ms, book.wall_ms)
     book.record(MembersChanged(*fields, command.members))
