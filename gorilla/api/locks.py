@@ -11,11 +11,13 @@ from gorilla.api.requests import Call
 from gorilla.api.route_parts import PAGE_DEFAULT, PAGE_MAX, age_header, is_stale, replayed_header
 from gorilla.api.showing import explanation_body, held_lock_body, lock_body, waiter_body
 from gorilla.domain.commands import SHARED
+from gorilla.domain.explaining import Explanation
 from gorilla.domain.outcomes import (
     Granted,
     GrantedAll,
     Held,
     Lease,
+    NotHolder,
     Released,
     Renewed,
     Reserved,
@@ -23,7 +25,7 @@ from gorilla.domain.outcomes import (
 from gorilla.service.locks import LeaseView, LockService
 from gorilla.service.waits import WaitEnded
 from gorilla.wire.asking import EXCLUSIVE, limit_of, mode_of, resources_of, session_of, slots_of
-from gorilla.wire.bodies import LockListBody, LockStateBody
+from gorilla.wire.bodies import HolderBody, LockListBody, LockStateBody
 from gorilla.wire.fields import (
     Body,
     Errors,
@@ -37,7 +39,7 @@ from gorilla.wire.fields import (
     timeout_ms_of,
     wait_ms_of,
 )
-from gorilla.wire.problems import ProblemError
+from gorilla.wire.problems import ProblemCode, ProblemError
 
 _page_size_of = bounded_int(1, PAGE_MAX)
 
@@ -89,11 +91,21 @@ class LockCalls:
     ) -> ProblemError:
         """Say why not; of a lock that is held, or was waited for, with all that is known of it."""
         problem = refused(outcome, replayed=replayed)
+        if isinstance(outcome, NotHolder):
+            detail = "The session belongs to another owner."
+            return ProblemError(problem.code, detail, headers=problem.headers)
         if isinstance(outcome, Held | Reserved | WaitEnded) and not replayed:
             named = "" if isinstance(outcome, WaitEnded) else outcome.lock
-            found = self._locks.explained_now(named or locks[0], owner)
-            problem.extra["explain"] = explanation_body(found)
+            _explain(problem, self._explained((named,) if named else locks, owner))
         return problem
+
+    def _explained(self, locks: tuple[str, ...], owner: str) -> Explanation:
+        """Explain the first of the locks that somebody else is in the way at."""
+        for lock in locks:
+            found = self._locks.explained_now(lock, owner)
+            if found.holders or found.ahead:
+                return found
+        return self._locks.explained_now(locks[0], owner)
 
     async def explain(self, call: Call) -> Answer:
         """``GET /api/v1/locks/{resource}/explain``."""
@@ -190,8 +202,9 @@ class _Asked(TypedDict):
 def _asked_of(body: Body, errors: Errors) -> _Asked:
     """Read what requests for one lock and for several have in common; faults are noted."""
     holder = body.required("owner", owner_of) or ""
+    in_session = body.has("session")
     session = body.optional("session", session_of, "")
-    if session:
+    if in_session:
         ttl_ms = body.optional("timeout", timeout_ms_of, 0)
     else:
         ttl_ms = body.required("timeout", timeout_ms_of) or 0
@@ -207,6 +220,17 @@ def _asked_of(body: Body, errors: Errors) -> _Asked:
         session=session,
         reason=body.optional("reason", text_of, ""),
     )
+
+
+def _explain(problem: ProblemError, found: Explanation) -> None:
+    """Add all that is known of why, and who has the lock where that isn't said yet."""
+    shown = explanation_body(found)
+    problem.extra["explain"] = shown
+    if problem.code is ProblemCode.WAIT_TIMEOUT and shown.holders:
+        first = shown.holders[0]
+        problem.extra["holder"] = HolderBody(
+            owner=first.owner, expire_at=first.until, fencing_token=first.fencing_token
+        )
 
 
 def _hung_up(call: Call, asked: _Asked) -> asyncio.Future[None] | None:

@@ -286,7 +286,7 @@ _EXAMPLE_MEMBERS: Final[dict[ProblemCode, dict[str, object]]] = {
     },
     ProblemCode.TIMEOUT_TOO_SHORT: {"remaining": 21.25},
     ProblemCode.CHANGE_REFUSED: {"reason": "no_quorum"},
-    ProblemCode.WAIT_TIMEOUT: {"waited": 10, "position": 2},
+    ProblemCode.WAIT_TIMEOUT: {"waited": 10},
     ProblemCode.COOLING_DOWN: {"retryAfter": 2.5},
     ProblemCode.QUOTA_EXCEEDED: {"bound": "waiters_per_lock_max"},
     ProblemCode.MODE_CONFLICT: {

@@ -72,10 +72,6 @@ class ProblemBody(WireBody, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     waited: Annotated[Seconds, Meta(description="With wait_timeout.")] | UnsetType = UNSET
-    position: (
-        Annotated[int, Meta(ge=1, description="With wait_timeout: the place in the queue.")]
-        | UnsetType
-    ) = UNSET
     cycle: (
         Annotated[
             tuple[LinkBody, ...],

@@ -5,10 +5,12 @@ nothing held for long. :data:`CASES` lists them all.
 """
 
 from tests.support import (
+    api_cases_asking,
     api_cases_fields,
     api_cases_locks,
     api_cases_looking,
     api_cases_policies,
+    api_cases_queueing,
     api_cases_repairs,
     api_cases_requests,
     api_cases_sessions,
@@ -19,10 +21,12 @@ from tests.support.api_caller import CASES, Case
 __all__ = [
     "CASES",
     "Case",
+    "api_cases_asking",
     "api_cases_fields",
     "api_cases_locks",
     "api_cases_looking",
     "api_cases_policies",
+    "api_cases_queueing",
     "api_cases_repairs",
     "api_cases_requests",
     "api_cases_sessions",
