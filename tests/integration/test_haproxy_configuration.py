@@ -131,6 +131,7 @@ async def balancing(tmp_path, text):
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
     )
+    made = None
     try:
         async with asyncio.timeout(DEADLINE_S):
             while not await is_open(front):
@@ -140,11 +141,12 @@ async def balancing(tmp_path, text):
         async with aiohttp.ClientSession(connector=connector) as session:
             made = Balanced(session, front, ports)
             yield made
-        for node in made.nodes:
-            await node.runner.cleanup()
     finally:
+        # First, as its checks would connect to nodes that are being closed.
         haproxy.kill()
         await haproxy.wait()
+        for node in () if made is None else made.nodes:
+            await node.runner.cleanup()
 
 
 async def is_open(port):

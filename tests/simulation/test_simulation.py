@@ -35,6 +35,7 @@ SEEDS = {
     "member_storm5": 2,
     "versions": 4,
     "backlog": 2,
+    "waiting": 3,
     "elections": 3,
     "reads": 2,
     "drift": 1,

@@ -34,6 +34,8 @@ class Result(StrEnum):
     """The token proves nothing (release, renew, status)."""
     TOO_SHORT = "too short"
     """A renewal that would end the lease earlier: refused."""
+    NOT_NOW = "not now"
+    """Others come first, or did until the wait was over (acquire): no grant, now or later."""
     DEFINITE = "definite failure"
     """Nothing was done and never will be (503)."""
     UNKNOWN = "unknown"

@@ -3,7 +3,7 @@
 import contextvars
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 import msgspec
 from typing_extensions import override
@@ -23,6 +23,7 @@ from gorilla.domain.outcomes import Outcome
 from gorilla.domain.versions import FIRST_LEVEL
 from gorilla.service import replica
 from gorilla.service.locks import LockService, LockSettings
+from gorilla.service.pending import Done, Pending
 from gorilla.service.ports import FrozenState, Member, Role
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
@@ -108,7 +109,7 @@ class _Wire(Wire):
         pass
 
 
-asking: contextvars.ContextVar[Operation] = contextvars.ContextVar("operation")
+asking: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("operation")
 """The operation that the running task serves."""
 
 
@@ -116,18 +117,24 @@ class _ObservedProposals(Proposals):
     """The real ones; notes how an operation's command is known in the log."""
 
     @override
-    async def submit(self, command: Command, deadline_s: float) -> Outcome:
-        match command:
-            case Acquire():
-                mark = command.secret.encode()
-            case Renew():
-                mark = command.new_secret.encode()
-            case Release():
-                mark = msgspec.msgpack.encode(command)
-            case _:
-                assert_never(command)
-        asking.get().mark = mark
-        return await super().submit(command, deadline_s)
+    def propose(self, command: Command, deadline_s: float, done: Done) -> Pending:
+        operation = asking.get(None)
+        # What a wait sends after its first command is known by that one.
+        if operation is not None and operation.mark is None:
+            operation.mark = _mark_of(command)
+        return super().propose(command, deadline_s, done)
+
+
+def _mark_of(command: Command) -> bytes | None:
+    match command:
+        case Acquire():
+            return command.secret.encode()
+        case Renew():
+            return command.new_secret.encode()
+        case Release():
+            return msgspec.msgpack.encode(command)
+        case _:
+            return None
 
 
 class _ObservedReplica(LockReplica):

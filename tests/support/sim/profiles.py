@@ -33,6 +33,8 @@ class Profile:
     """Size of one append between peers; an entry is at most half as large."""
     patience_s: tuple[float, float] = (0.6, 2.5)
     """How long a client waits for an answer before it gives up on it, shortest and longest."""
+    waits_s: tuple[float, float] | None = None
+    """How long clients queue for a lock, shortest and longest; None: they ask only once."""
     is_searched: bool = True
     """Whether an order of all answers is searched; not where most requests are given up."""
     restart_s: float = 0.8
@@ -95,6 +97,15 @@ _BASE = (
         fault_gap_s=0.7,
         slow=0.05,
         slow_s=1.2,
+    ),
+    Profile(
+        name="waiting",  # who queues is served in order, or told, whatever fails
+        faults=_PARTITIONS | _CRASHES | _POWER | {"pause_leader": 1, "reset": 1},
+        waits_s=(0.2, 6.0),
+        clients=8,
+        resources=2,
+        compact_after=12,
+        retain=3,
     ),
     Profile(
         name="backlog",  # long tails of the log that nobody has committed, in many appends

@@ -4,16 +4,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gorilla.domain.outcomes import (
+    Deadlock,
     Granted,
     Held,
     Lease,
     NotFound,
     Released,
     Renewed,
+    Reserved,
     TtlTooShort,
 )
 from gorilla.service.errors import NotServedError, OutcomeUnknownError
 from gorilla.service.locks import LeaseView, LockService, LockView
+from gorilla.service.waits import WaitEnded
 from tests.support.sim.history import Kind, Result
 from tests.support.sim.parts import asking
 from tests.support.sim.workload import Answer, Request
@@ -46,7 +49,10 @@ async def _call(locks: LockService, request: Request) -> Any:
     match operation.kind:
         case Kind.ACQUIRE:
             return await locks.acquire(
-                lock=operation.resource, holder=operation.client, ttl_ms=request.timeout_ms
+                lock=operation.resource,
+                holder=operation.client,
+                ttl_ms=request.timeout_ms,
+                wait_ms=request.wait_ms,
             )
         case Kind.RELEASE:
             return await locks.release(operation.resource, token)
@@ -79,6 +85,9 @@ _PLAIN: dict[type, Result] = {
     Released: Result.RELEASED,
     NotFound: Result.NOT_FOUND,
     TtlTooShort: Result.TOO_SHORT,
+    Reserved: Result.NOT_NOW,
+    Deadlock: Result.NOT_NOW,
+    WaitEnded: Result.NOT_NOW,
 }
 
 

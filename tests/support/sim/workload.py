@@ -30,6 +30,7 @@ class Request:
 
     operation: Operation
     timeout_ms: int
+    wait_ms: int
     client: "Client"
     asked_at: float
     """On the client's clock."""
@@ -105,12 +106,15 @@ class Client:
         asked_at = self.clock.at(world.scheduler.now)
         if kind in {Kind.ACQUIRE, Kind.RENEW}:
             operation.certain_until = self.clock.true(asked_at + timeout_ms / 1_000)
-        request = Request(operation, timeout_ms, self, asked_at)
+        wait_s = 0.0
+        if kind is Kind.ACQUIRE and world.profile.waits_s is not None:
+            wait_s = self._rng.uniform(*world.profile.waits_s)
+        request = Request(operation, timeout_ms, int(wait_s * 1_000), self, asked_at)
         world.opened(request)
         world.scheduler.note(self.name, "asks", node, kind, resource, token or "", timeout_ms)
         world.scheduler.after(world.client_latency(), world.arrive, request)
         patience_s = self.patience_s or self._rng.uniform(*world.profile.patience_s)
-        world.scheduler.after(patience_s, self.answered, request, Answer(Result.UNKNOWN))
+        world.scheduler.after(patience_s + wait_s, self.answered, request, Answer(Result.UNKNOWN))
         return request
 
     def answered(self, request: Request, answer: Answer) -> None:

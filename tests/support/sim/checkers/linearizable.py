@@ -34,7 +34,7 @@ def check(history: History) -> Iterator[str]:
     end_unanswered(history)
     by_resource: dict[str, list[Operation]] = {}
     for operation in history.operations:
-        if operation.result is not Result.DEFINITE:
+        if operation.result not in {Result.DEFINITE, Result.NOT_NOW}:
             by_resource.setdefault(operation.resource, []).append(operation)
     for resource, operations in sorted(by_resource.items()):
         yield from _check_resource(resource, operations)
