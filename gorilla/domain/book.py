@@ -51,8 +51,8 @@ class Book:
         self.keys = KeyMemory(bounds, frozen.keys)
         self.cooling = dict(frozen.cooling)
         self.timers = Timers()
-        self.groups: dict[str, dict[str, int]] = {}
-        """Fencing tokens by lock of what each group's secret proves."""
+        self.groups: dict[str, dict[int, str]] = {}
+        """Locks by fencing token of what each group's secret proves."""
         self.events: list[Event] = []
         self.recent_events: deque[Event] = deque(frozen.events, maxlen=bounds.events)
         self.turns: list[Turn] = []
@@ -145,7 +145,7 @@ class Book:
         """Return the leases that ``secret`` proves together, in order of their tokens."""
         members = self.groups.get(secret, {})
         found = []
-        for lock, token in sorted(members.items(), key=lambda member: member[1]):
+        for token, lock in sorted(members.items()):
             found += [lease for lease in self.records.holders(lock) if lease.fencing_token == token]
         return found
 
@@ -158,11 +158,11 @@ class Book:
             self._join_group(lease)
 
     def _join_group(self, lease: Lease) -> None:
-        self.groups.setdefault(lease.group, {})[lease.lock] = lease.fencing_token
+        self.groups.setdefault(lease.group, {})[lease.fencing_token] = lease.lock
 
     def _leave_group(self, lease: Lease) -> None:
         members = self.groups[lease.group]
-        del members[lease.lock]
+        del members[lease.fencing_token]
         if not members:
             del self.groups[lease.group]
 

@@ -103,8 +103,11 @@ class Waiters:
         return [self._waiters[ticket] for ticket in sorted(self._of_origin.get(origin, ()))]
 
     def origins(self) -> list[str]:
-        """Return the node processes that somebody waits at."""
-        return list(self._of_origin)
+        """Return the node processes that somebody waits at, in order of their names.
+
+        The order of the index is that of arrival, which a reloaded state does not know.
+        """
+        return sorted(self._of_origin)
 
     def add(self, waiter: Waiter) -> None:
         """Let ``waiter`` queue, last."""

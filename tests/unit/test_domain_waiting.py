@@ -2,7 +2,7 @@
 
 import pytest
 
-from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim, Leave
+from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim, Leave, ReleaseAll
 from gorilla.domain.events import Acquired, Left, LeftEvent, QueuedEvent
 from gorilla.domain.limits import CLAIM_MS_MAX, WAITER_ORIGIN_IDLE_MS_MAX
 from gorilla.domain.outcomes import (
@@ -19,7 +19,7 @@ from gorilla.domain.outcomes import (
     Turn,
 )
 from gorilla.domain.table import Applied, LockTable
-from tests.support.domain import Caller, release, reloaded
+from tests.support.domain import Caller, entry, release, reloaded
 
 
 def wants(holder: str, lock: str = "db", slots: int = 1, wait_ms: int = 60_000) -> Acquire:
@@ -287,17 +287,9 @@ def test_a_snapshot_keeps_the_queue(line: Line):
     assert copy.digest() == line.table.digest()
 
     first = line.do(let_go("ann"))
-    assert (
-        first.turns
-        == copy.apply(
-            __import__("tests.support.domain", fromlist=["entry"]).entry(
-                line.now_ms,
-                __import__("tests.support.domain", fromlist=["batch"]).batch(
-                    (line.caller.asked, let_go("ann")), origin="caller"
-                ),
-            )
-        ).turns
-    )
+    same = batch((line.caller.asked, let_go("ann")), origin="caller")
+    assert first.turns == copy.apply(entry(line.now_ms, same)).turns
+    assert ready(first) == ["s-bob-db"]
 
 
 def test_queueing_and_granting_are_events(line: Line):
@@ -313,3 +305,27 @@ def test_queueing_and_granting_are_events(line: Line):
     (granted,) = applied.events
     assert isinstance(granted, Acquired)
     assert (granted.holder, granted.waited_ms) == ("bob", 2)
+
+
+def test_waiters_of_two_lost_nodes_leave_in_the_same_order_after_a_snapshot(line: Line):
+    line.ask(wants("ann"))
+    first, second = Caller(line.table, "n2"), Caller(line.table, "n1")
+    ticket = first.at(line.now_ms, wants("bob")).outcomes[0][2].ticket
+    second.at(line.now_ms, wants("cay"))
+    first.at(line.now_ms, wants("dan"))
+    first.at(line.now_ms, Leave(ticket, "s-bob-db"))
+    copy = reloaded(line.table)
+
+    late = entry(line.now_ms + WAITER_ORIGIN_IDLE_MS_MAX)
+
+    assert copy.apply(late).events == line.table.apply(late).events
+    assert copy.digest() == line.table.digest()
+
+
+def test_two_groups_under_one_secret_end_together_and_break_nothing(line: Line):
+    for holder in ("ann", "bob"):
+        line.ask(AcquireAll(("a",), holder, 10_000, "same", slots=SHARED))
+
+    line.do(ReleaseAll("same"))
+
+    assert line.table.held == 0
