@@ -19,7 +19,7 @@ from gorilla.domain.outcomes import (
     Turn,
 )
 from gorilla.domain.table import Applied, LockTable
-from tests.support.domain import Caller, entry, release, reloaded
+from tests.support.domain import Caller, batch, entry, release, reloaded
 
 
 def wants(holder: str, lock: str = "db", slots: int = 1, wait_ms: int = 60_000) -> Acquire:
