@@ -34,7 +34,7 @@ from gorilla.domain.outcomes import (
     TtlTooShort,
 )
 from gorilla.service.keys import Key, once
-from gorilla.service.moments import Moments, left_ms
+from gorilla.service.moments import Moments, left_ms, replayed_now
 from gorilla.service.ports import Consensus
 from gorilla.service.proposals import Proposals
 from gorilla.service.reading import (
@@ -231,10 +231,14 @@ class LockService(LockReader):
         """Return what ``command`` gave, and the seconds since what decided it was sent."""
         if command.wait_ms:
             result = await self.waits.acquire(command, key, hung_up)
-            return result.outcome, self._loop.time() - result.asked_s
-        asked_s = self._loop.time()
-        outcome = await self._submit(command, key)
-        return outcome, self._loop.time() - asked_s
+            outcome, asked_s = result.outcome, result.asked_s
+        else:
+            asked_s = self._loop.time()
+            outcome = await self._submit(command, key)
+        passed_s = self._loop.time() - asked_s
+        if isinstance(outcome, Replayed):
+            outcome = replayed_now(outcome, passed_s)
+        return outcome, passed_s
 
     async def release(
         self, lock: str, secret: str, *, key: Key | None = None
@@ -279,6 +283,8 @@ class LockService(LockReader):
         if isinstance(outcome, Renewed):
             left = left_ms(outcome.remaining_ms, self._loop.time() - asked_s)
             return Renewed(outcome.lease, left)
+        if isinstance(outcome, Replayed):
+            return replayed_now(outcome, self._loop.time() - asked_s)
         if isinstance(outcome, NotFound | NotHolder | TtlTooShort | KeyConflict | Full | Replayed):
             return outcome
         raise _unexpected(outcome)

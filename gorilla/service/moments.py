@@ -2,7 +2,17 @@
 
 import math
 
+from msgspec.structs import replace
+
 from gorilla.domain.lease_clock import deadline_ms
+from gorilla.domain.outcomes import (
+    Granted,
+    GrantedAll,
+    Renewed,
+    RenewedAll,
+    Replayed,
+    SessionAlive,
+)
 from gorilla.service import staleness
 from gorilla.service.errors import StartingError
 from gorilla.service.ports import Consensus
@@ -72,3 +82,12 @@ def left_ms(remaining_ms: int, passed_s: float) -> int:
     passed_ms = math.ceil(passed_s * 1_000)
     spare_ms = (deadline_ms(0, remaining_ms) - remaining_ms) // 2
     return remaining_ms if passed_ms <= spare_ms else max(0, remaining_ms - passed_ms)
+
+
+def replayed_now(replayed: Replayed, passed_s: float) -> Replayed:
+    """Return an answer that is given again with what is left of its time, as :func:`left_ms`."""
+    earlier = replayed.outcome
+    if not isinstance(earlier, Granted | GrantedAll | Renewed | RenewedAll | SessionAlive):
+        return replayed
+    left = left_ms(earlier.remaining_ms, passed_s)
+    return Replayed(replace(earlier, remaining_ms=left))

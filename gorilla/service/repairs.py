@@ -24,7 +24,7 @@ from gorilla.domain.outcomes import (
 )
 from gorilla.service.keys import Key, once
 from gorilla.service.locks import LockSettings, new_secret
-from gorilla.service.moments import Moments, left_ms
+from gorilla.service.moments import Moments, left_ms, replayed_now
 from gorilla.service.proposals import Proposals
 from gorilla.service.replica import LockReplica
 from gorilla.service.time import EventLoop
@@ -115,6 +115,8 @@ class RepairService:
         if isinstance(outcome, RenewedAll):
             left = left_ms(outcome.remaining_ms, self._loop.time() - asked_s)
             return RenewedAll(outcome.leases, left)
+        if isinstance(outcome, Replayed):
+            return replayed_now(outcome, self._loop.time() - asked_s)
         assert isinstance(
             outcome, NotFound | NotHolder | TtlTooShort | Replayed | KeyConflict | Full
         )

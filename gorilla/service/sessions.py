@@ -20,7 +20,7 @@ from gorilla.domain.outcomes import (
 from gorilla.domain.waiters import Waiter
 from gorilla.service.keys import Key, once
 from gorilla.service.locks import LeaseView, LockSettings, new_secret
-from gorilla.service.moments import Moments, left_ms
+from gorilla.service.moments import Moments, left_ms, replayed_now
 from gorilla.service.proposals import Proposals
 from gorilla.service.repairs import KeyRefusal, may_be_secret
 from gorilla.service.replica import LockReplica
@@ -133,9 +133,12 @@ class SessionService:
     async def _lived(self, command: OpenSession | KeepSession, key: Key | None) -> Outcome:
         asked_s = self._loop.time()
         outcome = await self._submit(command, key)
+        passed_s = self._loop.time() - asked_s
+        if isinstance(outcome, Replayed):
+            return replayed_now(outcome, passed_s)
         if not isinstance(outcome, SessionAlive):
             return outcome
-        left = left_ms(outcome.remaining_ms, self._loop.time() - asked_s)
+        left = left_ms(outcome.remaining_ms, passed_s)
         return SessionAlive(outcome.session, left)
 
     async def _submit(self, command: Plain, key: Key | None) -> Outcome:

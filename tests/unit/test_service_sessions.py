@@ -84,6 +84,22 @@ async def test_too_long_a_ttl_is_lowered_and_time_that_passed_is_not_promised():
 
 
 @on_virtual_time
+async def test_a_session_told_again_does_not_promise_the_time_that_it_took():
+    node = Node()
+    key = Key("k", b"f")
+    await node.sessions.open(holder="ann", ttl_ms=10_000, key=key)
+    node.consensus.fates.append(Fate.DROP)
+    asked_s = node.loop.time()
+
+    again = await node.sessions.open(holder="ann", ttl_ms=10_000, key=key)
+
+    passed_ms = (node.loop.time() - asked_s) * 1_000
+    assert isinstance(again, Replayed)
+    assert isinstance(again.outcome, SessionAlive)
+    assert again.outcome.remaining_ms <= 10_000 - 2 * passed_ms + 50
+
+
+@on_virtual_time
 async def test_what_can_be_no_id_is_not_found_without_asking_anybody():
     node = Node()
     for wrong in ("", "x" * 65):

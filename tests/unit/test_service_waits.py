@@ -9,7 +9,7 @@ from gorilla.domain.outcomes import Granted, GrantedAll, Held, Replayed
 from gorilla.service.errors import DrainingError
 from gorilla.service.keys import Key
 from gorilla.service.waits import WaitEnded
-from tests.support.service import Node, on_virtual_time, turns
+from tests.support.service import Fate, Node, on_virtual_time, turns
 
 
 async def acquired(node: Node, holder: str, lock: str = "db", **more):
@@ -232,3 +232,21 @@ async def test_a_waiter_is_told_why_and_about_how_long():
     ]
     assert found.estimate_ms == pytest.approx(8_000, abs=100)
     assert "'ann' (nightly report)" in found.sentence
+
+
+@pytest.mark.parametrize("wait_ms", [0, 5_000])
+@on_virtual_time
+async def test_an_answer_given_again_does_not_promise_the_time_that_it_took(wait_ms: int):
+    node = Node()
+    key = Key("k", b"f")
+    await acquired(node, "ann", key=key, wait_ms=wait_ms)
+    node.consensus.fates.append(Fate.DROP)
+    asked_s = node.loop.time()
+
+    again = await acquired(node, "ann", key=key, wait_ms=wait_ms)
+
+    passed_ms = (node.loop.time() - asked_s) * 1_000
+    assert passed_ms > 100
+    assert isinstance(again, Replayed)
+    # As of the entry that gave it, and then less what passed since the request.
+    assert again.outcome.remaining_ms <= 10_000 - 2 * passed_ms + 50
