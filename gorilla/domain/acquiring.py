@@ -114,7 +114,7 @@ def _own(book: Book, asked: Waiter) -> Fresh | None:
             return Mismatch(lease.lock, _how(lease.slots, asked.slots), lease.slots)
     if len(own) < len(asked.locks):
         return Mismatch(own[0].lock, Clash.PARTLY_HELD, own[0].slots)
-    leases = tuple(_longer(book, lease, asked.ttl_ms) for lease in own)
+    leases = tuple(_told_again(book, _longer(book, lease, asked.ttl_ms)) for lease in own)
     left_ms = min(map(book.remaining_ms, leases))
     if asked.is_group:
         return GrantedAll(leases, left_ms, is_new=False)
@@ -134,6 +134,15 @@ def _longer(book: Book, own: Lease, ttl_ms: int) -> Lease:
     if not ttl_ms or deadline_ms(book.now_ms, clamped_ttl(ttl_ms)) <= own.expires_at_ms:
         return own
     return extended(book, own, own.secret, ttl_ms, restored=own.restored, group=own.group)
+
+
+def _told_again(book: Book, own: Lease) -> Lease:
+    """Note that somebody is told of a lease: nobody takes it back any more."""
+    if own.is_asked_again:
+        return own
+    lease = replace(own, is_asked_again=True)
+    book.replace(own, lease)
+    return lease
 
 
 def _clash(book: Book, asked: Waiter) -> Mismatch | None:

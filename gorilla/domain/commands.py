@@ -218,6 +218,19 @@ class NoteMembers(
     """Their names, in order."""
 
 
+class TakeBack(
+    msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=18, gc=False
+):
+    """End what was granted to a caller who had gone, unless its owner asked again meanwhile.
+
+    Then the owner was told that it has it, and it stays.
+    """
+
+    lock: str
+    """Empty: all that were granted at once under ``secret``."""
+    secret: str
+
+
 Plain = (
     Acquire
     | Release
@@ -235,6 +248,7 @@ Plain = (
     | SetPolicy
     | DropPolicy
     | NoteMembers
+    | TakeBack
 )
 
 

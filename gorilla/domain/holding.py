@@ -4,7 +4,15 @@ import msgspec
 
 from gorilla.domain import limits
 from gorilla.domain.book import Book
-from gorilla.domain.commands import AskRelease, Force, Release, ReleaseAll, Renew, RenewAll
+from gorilla.domain.commands import (
+    AskRelease,
+    Force,
+    Release,
+    ReleaseAll,
+    Renew,
+    RenewAll,
+    TakeBack,
+)
 from gorilla.domain.events import Extended, ReleaseAsked
 from gorilla.domain.lease_clock import deadline_ms, remaining_ms
 from gorilla.domain.outcomes import (
@@ -45,6 +53,22 @@ def release(book: Book, command: Release) -> Fresh:
 def release_all(book: Book, command: ReleaseAll) -> Fresh:
     """End what is left of several leases that were granted at once."""
     leases = book.grouped(command.secret)
+    if not leases:
+        return _NOT_FOUND
+    for lease in leases:
+        book.end(lease)
+        book.record_end(lease, expired=False)
+    return ReleasedAll(tuple(lease.fencing_token for lease in leases))
+
+
+def take_back(book: Book, command: TakeBack) -> Fresh:
+    """End what was granted to a caller who had gone, but for what its owner was told of since."""
+    if command.lock:
+        lease = find(book, command.lock, command.secret)
+        leases = [] if lease is None else [lease]
+    else:
+        leases = book.grouped(command.secret)
+    leases = [lease for lease in leases if not lease.is_asked_again]
     if not leases:
         return _NOT_FOUND
     for lease in leases:

@@ -66,6 +66,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     reason: str = ""
     wish: Wish | None = None
     """What its holder was last asked for, since it was granted."""
+    is_asked_again: bool = False
+    """Whether its holder asked again and was told of it, under the same secret."""
 
 
 class Granted(

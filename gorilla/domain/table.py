@@ -32,6 +32,7 @@ from gorilla.domain.commands import (
     RenewAll,
     SetPolicy,
     Stamp,
+    TakeBack,
 )
 from gorilla.domain.events import Event, Left
 from gorilla.domain.limits import Bounds
@@ -291,5 +292,7 @@ class LockTable(Looking):
                 return keeping.drop_policy(book, command)
             case NoteMembers():
                 return keeping.note_members(book, command)
+            case TakeBack():
+                return holding.take_back(book, command)
             case _:
                 assert_never(command)

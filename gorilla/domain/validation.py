@@ -25,6 +25,7 @@ from gorilla.domain.commands import (
     Renew,
     RenewAll,
     SetPolicy,
+    TakeBack,
 )
 
 _TEXTS: Final[Mapping[str, tuple[int, int]]] = MappingProxyType(
@@ -59,6 +60,9 @@ def fault_of(command: Command) -> str | None:  # noqa: C901, PLR0911, PLR0912  o
             return _renewal_fault(command)
         case ReleaseAll():
             return _texts(secret=command.secret)
+        case TakeBack():
+            lock_fault = _texts(lock=command.lock) if command.lock else None
+            return lock_fault or _texts(secret=command.secret)
         case Claim() | Leave():
             return _texts(secret=command.secret)
         case OpenSession():

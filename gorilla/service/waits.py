@@ -20,8 +20,7 @@ from gorilla.domain.commands import (
     Command,
     Leave,
     Plain,
-    Release,
-    ReleaseAll,
+    TakeBack,
 )
 from gorilla.domain.events import Left
 from gorilla.domain.outcomes import Gone, Granted, GrantedAll, Outcome, Queued, Turn
@@ -259,14 +258,15 @@ class Waits:
     def _take_back(self, call: _Call, outcome: Outcome | WaitEnded) -> None:
         """Let go of what was granted to somebody who is not there to hear of it.
 
-        Under a key its caller may still ask for the answer, so the grant stays.
+        Under a key its caller may still ask for the answer, so the grant stays; as it does when
+        its owner has asked again, anywhere, and was told of it.
         """
         if call.has_key:
             return
         if isinstance(outcome, Granted) and outcome.is_new:
-            self._propose_quietly(Release(outcome.lease.lock, outcome.lease.secret))
+            self._propose_quietly(TakeBack(outcome.lease.lock, outcome.lease.secret))
         elif isinstance(outcome, GrantedAll) and outcome.is_new:
-            self._propose_quietly(ReleaseAll(call.secret))
+            self._propose_quietly(TakeBack("", call.secret))
 
     def _end(self, call: _Call, why: Left) -> None:
         self._decide(call, WaitEnded(why, round((self._loop.time() - call.since_s) * 1_000)))

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from gorilla.domain.commands import Acquire, Batch, Command, Entry, Release, Renew
 from gorilla.domain.limits import FENCING_EPOCH, Bounds
 from gorilla.domain.outcomes import (
@@ -135,7 +137,9 @@ class Model:
             )
         if self.now_ms + kept_ms(command.ttl_ms) > lease.expires_at_ms:
             lease = self.extend(lease, lease.secret, command.ttl_ms, lease.restored)
-        return Granted(lease, self.remaining(lease), False)
+        again = replace(lease, is_asked_again=True)
+        self.held[self.held.index(lease)] = again
+        return Granted(again, self.remaining(again), False)
 
     def grant(self, command: Acquire) -> Outcome:
         if self.now_ms < self.hold_until_ms:
@@ -219,6 +223,7 @@ class Model:
                 expires_wall_ms=wall_ms + lease.ttl_ms,
                 restored=True,
                 granted_ms=lease.granted_ms,
+                is_asked_again=lease.is_asked_again,
             )
             for lease in self.held
         ]

@@ -1,6 +1,7 @@
 """The rules of a lease, one by one."""
 
 import pytest
+from msgspec.structs import replace
 
 from gorilla.domain.events import Acquired, Expired, Extended, ReleasedEvent
 from gorilla.domain.lease_clock import deadline_ms, remaining_ms
@@ -91,7 +92,8 @@ def test_asking_again_for_less_than_remains_changes_nothing_and_says_what_remain
 
     applied = caller.at(1_000, acquire(ttl_ms=500))
 
-    assert outcomes(applied) == [Granted(first, 9_000, is_new=False)]
+    again = replace(first, is_asked_again=True)
+    assert outcomes(applied) == [Granted(again, 9_000, is_new=False)]
     assert applied.events == []
 
 

@@ -2,7 +2,15 @@
 
 import pytest
 
-from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim, Leave, ReleaseAll
+from gorilla.domain.commands import (
+    SHARED,
+    Acquire,
+    AcquireAll,
+    Claim,
+    Leave,
+    ReleaseAll,
+    TakeBack,
+)
 from gorilla.domain.events import Acquired, Left, LeftEvent, QueuedEvent
 from gorilla.domain.limits import CLAIM_MS_MAX, WAITER_ORIGIN_IDLE_MS_MAX
 from gorilla.domain.outcomes import (
@@ -329,3 +337,21 @@ def test_two_groups_under_one_secret_end_together_and_break_nothing(line: Line):
     line.do(ReleaseAll("same"))
 
     assert line.table.held == 0
+
+
+@pytest.mark.parametrize("is_asked_again", [True, False])
+def test_what_was_granted_to_one_who_had_gone_stays_when_its_owner_was_told_of_it(
+    line: Line, is_asked_again: bool
+):
+    line.ask(wants("ann"))
+    line.ask(wants_all("bob", "x", "y"))
+    if is_asked_again:
+        line.ask(wants("ann"), after_ms=0)
+        line.ask(wants_all("bob", "x", "y"), after_ms=0)
+
+    copy = Caller(reloaded(line.table), "n2")
+    for command in (TakeBack("db", "s-ann-db"), TakeBack("", "g-bob"), TakeBack("db", "other")):
+        line.do(command)
+        copy.at(line.now_ms, command)
+
+    assert line.table.held == copy.table.held == (3 if is_asked_again else 0)

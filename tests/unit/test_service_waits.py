@@ -250,3 +250,20 @@ async def test_an_answer_given_again_does_not_promise_the_time_that_it_took(wait
     assert isinstance(again, Replayed)
     # As of the entry that gave it, and then less what passed since the request.
     assert again.outcome.remaining_ms <= 10_000 - 2 * passed_ms + 50
+
+
+@on_virtual_time
+async def test_an_owner_who_hung_up_and_was_told_of_the_lock_elsewhere_keeps_it():
+    node = Node()
+    held = await acquired(node, "ann")
+    hung_up = asyncio.get_running_loop().create_future()
+    call = await waiting(node, "bob", hung_up=hung_up)
+    await node.locks.release("db", held.lease.secret)
+    asking = asyncio.ensure_future(acquired(node, "bob"))
+    hung_up.set_result(None)
+    await call
+    again = await asking
+    await turns(12)
+
+    assert isinstance(again, Granted)
+    assert node.replica.table.holders("db")[0].secret == again.lease.secret
