@@ -6,6 +6,10 @@ from enum import StrEnum
 
 from typing_extensions import override
 
+from gorilla.domain.commands import Command
+from gorilla.domain.events import Event
+from gorilla.domain.outcomes import Outcome, Turn
+
 
 class Kind(StrEnum):
     """What a client asked."""
@@ -40,6 +44,14 @@ class Result(StrEnum):
     """Nothing was done and never will be (503)."""
     UNKNOWN = "unknown"
     """No answer, or one that says so (504): it may take effect, now or later."""
+    ALIVE = "alive"
+    """The session lives (open, keep)."""
+    FORCED = "forced"
+    """Whoever held it holds it no more (force)."""
+    CONFLICT = "conflict"
+    """The key is another request's: no client ever uses one so."""
+    HUNG_UP = "hung up"
+    """The caller did not wait for the answer and told the node so."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +88,104 @@ class Operation:
         asked = f"{self.kind} {self.resource} {self.token or ''}".strip()
         span = f"[{self.invoked_at:.4f}, {self.returned_at:.4f}]"
         return f"#{self.number} {self.client}@{self.node} {asked} -> {answer} {span}"
+
+
+class Asked(StrEnum):
+    """What a client that queues asked."""
+
+    ACQUIRE = "acquire"
+    SEVERAL = "acquire several"
+    RELEASE = "release"
+    RELEASE_ALL = "release several"
+    EXTEND = "extend"
+    OPEN = "open session"
+    KEEP = "keep session"
+    END = "end session"
+    FORCE = "force"
+
+
+@dataclass(slots=True, frozen=True)
+class Wish:
+    """A request, apart from where and when it is sent: asked again, it is the same one."""
+
+    kind: Asked
+    locks: tuple[str, ...] = ()
+    slots: int = 1
+    timeout_ms: int = 0
+    wait_ms: int = 0
+    session: str = ""
+    token: str = ""
+    key: str = ""
+    """Idempotency key; empty: none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Ask:
+    """One request of a client that queues, shares, counts. Times are true seconds."""
+
+    number: int
+    client: str
+    wish: Wish
+    node: str
+    invoked_at: float
+    returned_at: float = math.inf
+    result: Result = Result.UNKNOWN
+    fencing: tuple[int, ...] = ()
+    """What it got, in the order of the locks it named."""
+    tokens: tuple[str, ...] = ()
+    mark: bytes | None = None
+    """As of an operation: the secret that its grant would carry."""
+
+    @property
+    def kind(self) -> Asked:
+        """What was asked."""
+        return self.wish.kind
+
+    @override
+    def __str__(self) -> str:
+        wish = self.wish
+        words = [f"#{self.number} {self.client}@{self.node} {wish.kind}", *wish.locks]
+        words += [f"slots {wish.slots}", f"wait {wish.wait_ms}", f"session {wish.session[:6]}"]
+        words += [f"key {wish.key}", f"-> {self.result} {self.fencing}"]
+        return " ".join(words) + f" [{self.invoked_at:.4f}, {self.returned_at:.4f}]"
+
+
+@dataclass(slots=True)
+class Hold:
+    """A span (true seconds) in which a client relies on a lock that it queued for, or may have."""
+
+    client: str
+    session: str
+    lock: str
+    slots: int
+    fencing: int
+    since: float
+    until: float
+
+
+@dataclass(slots=True, frozen=True)
+class Step:
+    """A part of what an entry caused: what time did (no command), or what a command did."""
+
+    command: Command | None
+    origin: str
+    outcome: Outcome | None
+    events: tuple[Event, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Effects:
+    """What an entry caused on the node that applied it first."""
+
+    at: float
+    """True seconds."""
+    index: int
+    now_ms: int
+    """Cluster time from this entry on."""
+    heard: tuple[str, ...]
+    """The origins of its batches."""
+    steps: tuple[Step, ...]
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(slots=True, frozen=True)
@@ -197,6 +307,13 @@ class History:
     """Everything that the checkers look at."""
 
     operations: list[Operation] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
+    """Requests of the clients that queue, beside the operations."""
+    holds: list[Hold] = field(default_factory=list)
+    effects: list[Effects] = field(default_factory=list)
+    """What each entry caused, by index."""
+    calm_from: float = math.inf
+    """From then on (true seconds) nothing goes wrong, and clients still ask."""
     led: list[Led] = field(default_factory=list)
     votes: list[Voted] = field(default_factory=list)
     opened: list[Opened] = field(default_factory=list)

@@ -18,7 +18,7 @@ from gorilla.consensus.roster import Roster
 from gorilla.consensus.settings import EngineSettings
 from gorilla.consensus.snapshots import SnapshotStore
 from gorilla.domain import codec
-from gorilla.domain.commands import Acquire, Command, Release, Renew
+from gorilla.domain.commands import Acquire, AcquireAll, Command, Once, Release, Renew
 from gorilla.domain.outcomes import Outcome
 from gorilla.domain.versions import FIRST_LEVEL
 from gorilla.service import replica
@@ -26,11 +26,14 @@ from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import Done, Pending
 from gorilla.service.ports import FrozenState, Member, Role
 from gorilla.service.proposals import Proposals
+from gorilla.service.repairs import RepairService
 from gorilla.service.replica import LockReplica
+from gorilla.service.sessions import SessionService
 from gorilla.service.upgrading import LOOK_EVERY_S, Upgrading
+from tests.support.sim import observed_table
 from tests.support.sim.checkers.logs import checksum
 from tests.support.sim.disk import MachineDisk
-from tests.support.sim.history import Applied, Changed, History, Operation
+from tests.support.sim.history import Applied, Ask, Changed, History, Operation
 
 if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
@@ -75,6 +78,10 @@ class Machine:
         self.disk = MachineDisk(world.scheduler.random(f"disk {number}"), self._spend)
         self.secrets = world.scheduler.random(f"secrets {number}")
 
+    def make_secret(self) -> str:
+        """Return what nobody guesses, and the same seed gives again."""
+        return f"{self.secrets.getrandbits(128):032x}"
+
     def _spend(self, seconds: float) -> None:
         self.busy_until = max(self.busy_until, self._scheduler.now) + seconds
 
@@ -109,7 +116,7 @@ class _Wire(Wire):
         pass
 
 
-asking: contextvars.ContextVar[Operation | None] = contextvars.ContextVar("operation")
+asking: contextvars.ContextVar[Operation | Ask | None] = contextvars.ContextVar("operation")
 """The operation that the running task serves."""
 
 
@@ -127,7 +134,9 @@ class _ObservedProposals(Proposals):
 
 def _mark_of(command: Command) -> bytes | None:
     match command:
-        case Acquire():
+        case Once():
+            return _mark_of(command.command)
+        case Acquire() | AcquireAll():
             return command.secret.encode()
         case Renew():
             return command.new_secret.encode()
@@ -229,14 +238,12 @@ class Process:
         self.role = Role.FOLLOWER
         self.driver = Driver(self.engine, on_change=self._poke, on_failure=node.failed)
         self.proposals = _ObservedProposals(self.driver, loop, origin)
-        self.locks = LockService(
-            self.proposals,
-            self.driver,
-            self.replica,
-            loop,
-            LockSettings(request_deadline_s=DEADLINE_S),
-            lambda: f"{machine.secrets.getrandbits(128):032x}",
-        )
+        settings = LockSettings(request_deadline_s=DEADLINE_S)
+        replica, make_secret = self.replica, machine.make_secret
+        self.locks = LockService(self.proposals, self.driver, replica, loop, settings, make_secret)
+        parts = (self.proposals, self.locks._moments, replica, loop, settings, make_secret)
+        self.sessions = SessionService(*parts)
+        self.repairs = RepairService(*parts)
         self.replica.on_load = node.record_loaded
         self.replica.on_freeze = lambda: node.world.happens("snapshots begun")
         if self.journal.recovered.bytes_cut:
@@ -275,6 +282,8 @@ class Process:
     def _applied(self, index: int, term: int, payload: bytes) -> None:
         node = self._node
         node.world.applies(node, index, term)
+        table, now = self.replica.table, node.scheduler.now
+        observed_table.record(table, index, now, node.machine.history)
         node.machine.history.applied.append(
             Applied(
                 node.scheduler.now, node.id, node.life, index, term, payload, self._digest(index)

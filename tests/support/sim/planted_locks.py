@@ -21,7 +21,7 @@ def double_apply() -> AbstractContextManager[None]:
 
     def apply_batch(self: Any, batch: Batch, outcomes: list[tuple[str, int, Outcome]]) -> None:
         for number, command in batch.commands:
-            outcomes.append((batch.origin, number, self._execute(command)))
+            outcomes.append((batch.origin, number, self._execute(command, batch.origin)))
 
     return replaced(LockTable, _apply_batch=apply_batch)
 

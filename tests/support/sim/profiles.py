@@ -33,6 +33,9 @@ class Profile:
     """Size of one append between peers; an entry is at most half as large."""
     patience_s: tuple[float, float] = (0.6, 2.5)
     """How long a client waits for an answer before it gives up on it, shortest and longest."""
+    calm_s: float = 0.0
+    """How long clients go on when the faults are over; more than 0: they are those that queue,
+    share and count (see ``queueing``)."""
     waits_s: tuple[float, float] | None = None
     """How long clients queue for a lock, shortest and longest; None: they ask only once."""
     is_searched: bool = True
@@ -106,6 +109,18 @@ _BASE = (
         resources=2,
         compact_after=12,
         retain=3,
+    ),
+    Profile(
+        name="queueing",  # shared, counted and several locks, sessions, keys, hang-ups
+        faults=_PARTITIONS | _CRASHES | _POWER | {"pause_leader": 1, "transfer": 1, "compact": 1},
+        waits_s=(0.2, 6.0),
+        calm_s=3.0,
+        clients=9,
+        resources=4,
+        compact_after=12,
+        retain=3,
+        chunk_bytes=512,
+        is_searched=False,
     ),
     Profile(
         name="backlog",  # long tails of the log that nobody has committed, in many appends

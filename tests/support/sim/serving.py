@@ -8,6 +8,7 @@ from gorilla.domain.outcomes import (
     Granted,
     Held,
     Lease,
+    Mismatch,
     NotFound,
     Released,
     Renewed,
@@ -87,6 +88,7 @@ _PLAIN: dict[type, Result] = {
     TtlTooShort: Result.TOO_SHORT,
     Reserved: Result.NOT_NOW,
     Deadlock: Result.NOT_NOW,
+    Mismatch: Result.NOT_NOW,
     WaitEnded: Result.NOT_NOW,
 }
 

@@ -7,34 +7,39 @@ from typing import Any
 from gorilla.consensus import library, offers, shipping
 from gorilla.consensus.roster import RemovedError
 from gorilla.domain.versions import FIRST_LEVEL, ClusterVersionError
-from gorilla.service import proposals
+from gorilla.service import proposals, replica
 from gorilla.service.ports import Member
 from tests.support.sim import checkers, churn, upgrades
+from tests.support.sim.counter import Counter, nothing
 from tests.support.sim.faults import Fault, Nemesis, plan
 from tests.support.sim.history import (
     Kind,
     LogSeen,
-    Operation,
     Result,
     Standing,
     Violation,
 )
 from tests.support.sim.network import Network, Weather
 from tests.support.sim.node import SimNode
-from tests.support.sim.observing import Observer
+from tests.support.sim.observed_table import ObservedTable
 from tests.support.sim.operator import Operator
 from tests.support.sim.parts import Machine, make_machines, make_member
 from tests.support.sim.patching import replaced, without_collector
 from tests.support.sim.profiles import Profile
+from tests.support.sim.queueing import Queuer
 from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
-from tests.support.sim.serving import serve
-from tests.support.sim.workload import Answer, Client, Request
+from tests.support.sim.workload import Client, Request
 
 WALL_MS = 1_700_000_000_000
 LOG_LOOK_S = 0.5
 SETTLE_STEP_S = 0.25
 NEWCOMER_S_MAX = 2.5
 """How long whoever acquires everything at the end waits for an answer."""
+WHOLE_S = 2.0
+"""How long after the last fault everybody may take to notice that all is whole again."""
+WAITS_S_MAX = 12.0
+"""How long, at the end, a wait may stay that nobody is there for: by two bounds of the table, of
+five seconds each, and two to spare."""
 ACQUIRE_S_MAX = 10.0
 """How long, beyond the longest lease, a resource may stay impossible to acquire at the end."""
 
@@ -51,7 +56,7 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
 
 
-class World(Observer):
+class World(Counter):
     """Everything of one run."""
 
     def __init__(
@@ -66,7 +71,6 @@ class World(Observer):
         self.profile = profile
         self.seed = seed
         super().__init__(Scheduler(seed, is_tracing=is_tracing))
-        self._rng = self.scheduler.random("world")
         self.network = Network(self.scheduler, Weather(slow=profile.slow, slow_s=profile.slow_s))
         self.resources = [f"lock-{number}" for number in range(profile.resources)]
         for machine in make_machines(self):
@@ -77,10 +81,10 @@ class World(Observer):
         """How many members there are to be next, and then."""
         self.faults = plan(profile, seed) if faults is None else faults
         self.nemesis = Nemesis(self, self.faults)
+        kind = Queuer if profile.calm_s else Client
         self.clients = [
-            Client(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
+            kind(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
-        self._open: dict[int, Request] = {}
 
     def make_clock(self) -> NodeClock:
         """Return the clock of one more machine."""
@@ -101,6 +105,7 @@ class World(Observer):
             replaced(library, APPEND_BYTES_MAX=append),
             replaced(offers, ENTRY_BATCH_BYTES=append // 2),
             replaced(proposals, BATCH_BYTES_MAX=append // 2 - 50),
+            replaced(replica, LockTable=ObservedTable),
             upgrades.commands_of(is_upgraded=self.profile.is_upgraded),
             without_collector(),
         ):
@@ -136,11 +141,14 @@ class World(Observer):
         """End the faults, then wait until all is well, for as long as that may take."""
         self.scheduler.note("NO MORE FAULTS")
         self.nemesis.end()
+        if self.profile.calm_s:
+            self._be_calm()
         for client in self.clients:
             client.stop()
         self._converge()
         self._acquire_all()
         self._converge()
+        self._end_waits()
         if self._is_hopeless():
             self.history.unavailable.clear()  # what is broken has been said
             return
@@ -165,15 +173,40 @@ class World(Observer):
             self.retire(self.nodes[one], "astray")
 
     def _has_converged(self) -> bool:
-        standings = [self._standing(node) for node in self.nodes.values()]
+        applied = {self._standing(node).applied for node in self.nodes.values()}
+        return self._is_whole() and len(applied) == 1 and not self._open
+
+    def _is_whole(self) -> bool:
         return (
             len(self.leaders()) == 1
-            and all(standing.up for standing in standings)
-            and len({standing.applied for standing in standings}) == 1
-            and not self._open
+            and all(node.is_up for node in self.nodes.values())
             and not any(operator.is_busy for operator in self.operators)
             and not any(one in self.nodes for one in self.removed())
         )
+
+    def _be_calm(self) -> None:
+        """Let the clients go on for a while when all is whole again."""
+        end = self.scheduler.now + self.profile.settle_s_max
+        while self.scheduler.now < end and not self._is_whole():
+            self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
+        self.scheduler.run(self.scheduler.now + WHOLE_S, self._is_hopeless)
+        self.history.calm_from = self.scheduler.now
+        self.scheduler.run(self.scheduler.now + self.profile.calm_s, self._is_hopeless)
+
+    def _end_waits(self) -> None:
+        """Give whoever still waits, for nobody, the time after which the table lets it go."""
+        end = self.scheduler.now + WAITS_S_MAX
+        while self.scheduler.now < end and self._waiting() and not self._is_hopeless():
+            self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
+        self.history.leftovers += self._waiting()
+
+    def _waiting(self) -> list[str]:
+        processes = [(one.id, one.process) for one in self.nodes.values() if one.process]
+        return [
+            f"{node}: {waiter.holder} still waits for {', '.join(waiter.locks)}"
+            for node, process in processes
+            for waiter in process.replica.table.waiters.copy_waiters()
+        ]
 
     def _acquire_all(self) -> None:
         """Have a newcomer acquire every resource once: leases must end, releases must hold."""
@@ -221,7 +254,10 @@ class World(Observer):
         counts["snapshots installed"] = len(self.history.loaded) - len(loaded_in)
         counts["roster changes"] = len({change.index for change in self.history.changes})
         counts["entries applied"] = len(self.applied)
-        counts["operations"] = len(self.history.operations)
+        counts["operations"] = len(self.history.operations) + len(self.history.asks)
+        for ask in self.history.asks:
+            key = f"ask: {ask.kind} {ask.result}"
+            counts[key] = counts.get(key, 0) + 1
         for operation in self.history.operations:
             key = f"operation: {operation.kind} {operation.result}"
             counts[key] = counts.get(key, 0) + 1
@@ -290,9 +326,8 @@ class World(Observer):
         for request in self._open.values():
             if request.has_arrived and request.operation.node == node.id:
                 delay_s = self._rng.uniform(0, 0.3)
-                self.scheduler.after(
-                    delay_s, request.client.answered, request, Answer(Result.UNKNOWN)
-                )
+                answer = nothing(request, Result.UNKNOWN)
+                self.scheduler.after(delay_s, request.client.answered, request, answer)
 
     def died(self, node: SimNode, why: str, error: Exception | None) -> None:
         """Take note that a process ended itself, or died at a disk operation."""
@@ -309,49 +344,6 @@ class World(Observer):
             if is_too_old:
                 node.machine.level = upgrades.NEW_LEVEL
             self.nemesis.restart_later(node)
-
-    # Clients
-
-    def opened(self, request: Request) -> None:
-        """A client waits for an answer from now on."""
-        self._open[request.operation.number] = request
-
-    def closed(self, request: Request) -> None:
-        """It does no longer."""
-        del self._open[request.operation.number]
-
-    def new_operation(
-        self, client: str, kind: Kind, resource: str, node: str, token: str | None
-    ) -> Operation:
-        """Record that a client asks something."""
-        operation = Operation(
-            number=len(self.history.operations),
-            client=client,
-            kind=kind,
-            resource=resource,
-            node=node,
-            invoked_at=self.scheduler.now,
-            token=token,
-        )
-        self.history.operations.append(operation)
-        return operation
-
-    def client_latency(self) -> float:
-        """Return how long a message between a client and a node takes (seconds)."""
-        return self._rng.uniform(0.0005, 0.004)
-
-    def arrive(self, request: Request) -> None:
-        """A request reaches its node; nobody listens at one that is down."""
-        node = self.nodes.get(request.operation.node)
-        if node is None or not node.is_up:
-            self.reply(request, Answer(Result.DEFINITE))
-            return
-        request.has_arrived = True
-        node.post(0.0, serve, node, request, self.reply)
-
-    def reply(self, request: Request, answer: Answer) -> None:
-        """Send an answer on its way to the client."""
-        self.scheduler.after(self.client_latency(), request.client.answered, request, answer)
 
 
 def _ending(error: Exception | None, *, is_power_loss: bool) -> str:
