@@ -101,6 +101,16 @@ def test_a_client_relies_on_nothing_that_was_forced_away(is_forced: bool):
     assert bool(objections(modes.check, log.history)) is not is_forced
 
 
+def test_a_lock_that_ends_while_its_client_relies_on_it_is_found():
+    for until in (0.0015, 0.5):
+        log = Log()
+        log.grant(ANN, 1)
+        log.release(ANN, 1)
+        log.hold("ann", 1, 0.001, until)
+
+        assert bool(objections(modes.check, log.history)) is (until > 0.002)
+
+
 # The order of queues
 
 

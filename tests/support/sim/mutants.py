@@ -53,7 +53,7 @@ _CONSENSUS = (
     Mutant(planted_consensus.commit_index_beyond_proof, ("crash", "everything")),
     Mutant(planted_consensus.journal_cleared_at_start, ("power", "snapshots")),
     Mutant(planted_consensus.snapshot_not_synced, ("power",)),
-    Mutant(planted_consensus.reads_without_majority, ("reads",), 120),
+    Mutant(planted_consensus.reads_without_majority, ("reads",), 300),
     Mutant(planted_consensus.stale_reads, ("calm", "partition")),
 )
 _LOCKS = (
@@ -89,7 +89,7 @@ _QUEUES = (
     Mutant(planted_queues.several_in_part, _QUEUEING, by=("several",)),
     Mutant(planted_queues.hang_up_forgotten, _QUEUEING, by=("claims",)),
     Mutant(planted_queues.turn_not_told, _QUEUEING, by=("left behind",)),
-    Mutant(planted_queues.taken_back_from_its_owner, _QUEUEING, 120, by=("modes",)),
+    Mutant(planted_queues.taken_back_from_its_owner, _QUEUEING, by=("modes",)),
     Mutant(planted_queues.time_promised_again, _QUEUEING, by=("modes",)),
 )
 MUTANTS: dict[str, Mutant] = {

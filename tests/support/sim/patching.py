@@ -1,6 +1,7 @@
 """Replacing names for the length of a run, and putting them back."""
 
 import gc
+import inspect
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 @contextmanager
 def replaced(target: object, **values: Any) -> Iterator[None]:
     """Set attributes of a module or class, and restore them."""
-    before = {name: getattr(target, name) for name in values}
+    # As it stands there: what a class method is bound to is not what is put back.
+    before = {name: inspect.getattr_static(target, name) for name in values}
     for name, value in values.items():
         setattr(target, name, value)
     try:

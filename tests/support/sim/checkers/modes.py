@@ -2,9 +2,11 @@
 
 By the log: whoever is granted a lock goes beside those who hold it at that point. By the clients:
 at no instant do more rely on a lock than may hold it. A client relies on it from the answer until
-what was left then has passed on its own clock, it asks for the end, or somebody forces it away.
+what was left then has passed on its own clock, it asks for the end, or somebody forces it away;
+until then it does not end.
 """
 
+import math
 from collections.abc import Iterator
 
 from gorilla.domain.events import Acquired, Expired, Forced, ReleasedEvent
@@ -35,19 +37,28 @@ def _by_log(history: History) -> Iterator[str]:
                 yield f"at {scene.entry.index} ends what nobody holds: {event}"
 
 
-def _by_clients(history: History) -> Iterator[str]:
-    forced_at = {
-        event.fencing_token: entry.at
+def _ends(history: History) -> dict[int, tuple[float, bool]]:
+    """Return when each grant ended (true seconds), by its number, and whether by force."""
+    return {
+        event.fencing_token: (entry.at, isinstance(event, Forced))
         for entry in history.effects
         for step in entry.steps
         for event in step.events
-        if isinstance(event, Forced)
+        if isinstance(event, ReleasedEvent | Expired | Forced)
     }
+
+
+def _by_clients(history: History) -> Iterator[str]:
+    ends = _ends(history)
     by_lock: dict[str, list[tuple[float, Hold]]] = {}
     for hold in history.holds:
-        until = min(hold.until, forced_at.get(hold.fencing, hold.until))
+        until, (at, is_forced) = hold.until, ends.get(hold.fencing, (math.inf, False))
+        if is_forced:
+            until = min(until, at)
         if until > hold.since:
             by_lock.setdefault(hold.lock, []).append((until, hold))
+        if until > max(at, hold.since):
+            yield f"{hold} ended at {at:.4f}"
     for holds in by_lock.values():
         yield from _together(sorted(holds, key=lambda one: one[1].since))
 
