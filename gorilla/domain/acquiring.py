@@ -11,7 +11,7 @@ from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim
 from gorilla.domain.deadlocks import SearchTooLargeError
 from gorilla.domain.events import Left, QueuedEvent
 from gorilla.domain.granting import claim, clamped_ttl, grant, grant_plain, policy_refusal, position
-from gorilla.domain.holding import extended
+from gorilla.domain.holding import extended, with_its_session
 from gorilla.domain.lease_clock import deadline_ms
 from gorilla.domain.outcomes import (
     Clash,
@@ -130,7 +130,12 @@ def _how(held: int, asked: int) -> Clash:
 
 
 def _longer(book: Book, own: Lease, ttl_ms: int) -> Lease:
-    """Return the holder's own lease, made to last ``ttl_ms`` from now if it would end before."""
+    """Return the holder's own lease, made to last ``ttl_ms`` from now if it would end before.
+
+    0 is as long as its session, unless a policy says how long that may be.
+    """
+    if not ttl_ms and not book.policies.of(own.lock).lifetime_ms_max:
+        return with_its_session(book, own)
     if not ttl_ms or deadline_ms(book.now_ms, clamped_ttl(ttl_ms)) <= own.expires_at_ms:
         return own
     return extended(book, own, own.secret, ttl_ms, restored=own.restored, group=own.group)

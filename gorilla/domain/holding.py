@@ -171,6 +171,24 @@ def extended(
     return lease
 
 
+def with_its_session(book: Book, old: Lease) -> Lease:
+    """Let a lease that lives in a session last as long as that, whatever timeout it had."""
+    if old.expires_at_ms == limits.NEVER_MS:
+        return old
+    left_ms = remaining_ms(book.now_ms, book.sessions.numbered(old.session).expires_at_ms)
+    lease = msgspec.structs.replace(
+        old,
+        ttl_ms=0,
+        expires_at_ms=limits.NEVER_MS,
+        updated_wall_ms=book.wall_ms,
+        expires_wall_ms=book.wall_ms + left_ms,
+    )
+    book.replace(old, lease)
+    fields = book.number(lease.lock, lease.holder)
+    book.record(Extended(*fields, lease.fencing_token, 0))
+    return lease
+
+
 def _renewal_refusal(
     book: Book, lease: Lease, ttl_ms: int, holder: str | None
 ) -> NotHolder | TtlTooShort | None:

@@ -1,6 +1,7 @@
 """Queueing for a lock: who comes next, who leaves, and who is told."""
 
 import pytest
+from msgspec.structs import replace
 
 from gorilla.domain.commands import (
     SHARED,
@@ -8,6 +9,7 @@ from gorilla.domain.commands import (
     AcquireAll,
     Claim,
     Leave,
+    OpenSession,
     ReleaseAll,
     TakeBack,
 )
@@ -355,3 +357,20 @@ def test_what_was_granted_to_one_who_had_gone_stays_when_its_owner_was_told_of_i
         copy.at(line.now_ms, command)
 
     assert line.table.held == copy.table.held == (3 if is_asked_again else 0)
+
+
+def test_a_lock_asked_for_again_without_a_timeout_lasts_as_long_as_its_session(line: Line):
+    line.do(OpenSession("one", "ann", 60_000))
+    asked = Acquire("db", "ann", 1_000, "s1", session="one")
+    first = line.ask(asked)
+
+    again = line.ask(replace(asked, ttl_ms=0, secret="s2"))
+
+    assert (first.remaining_ms, again.is_new, again.lease.secret) == (1_000, False, "s1")
+    assert 59_000 < again.remaining_ms <= 60_000
+    line.do(Claim(9, "none"), after_ms=30_000)
+    assert line.table.held == 1
+    copy = Caller(reloaded(line.table), "n2")
+    line.do(Claim(9, "none"), after_ms=31_000)
+    copy.at(line.now_ms, Claim(9, "none"))
+    assert line.table.held == copy.table.held == 0
