@@ -42,12 +42,16 @@ def serve(node: "SimNode", call: Call, reply: Reply) -> None:
     """Serve one call on the node's loop; a dead node answers nothing."""
     if node.process is not None:
         call.life, call.hung_up = node.life, node.loop.create_future()
-        node.run_task(_serve(node.process, call, reply))
+        call.task = node.run_task(_serve(node.process, call, reply))
 
 
 def hang_up(node: "SimNode", call: Call) -> None:
     """Let the process that serves a call hear that its caller has gone."""
-    if call.hung_up is not None and call.life == node.life and not call.hung_up.done():
+    if call.hung_up is None or call.task is None or call.life != node.life:
+        return
+    if call.is_cancelled:
+        call.task.cancel()
+    elif not call.hung_up.done():
         call.hung_up.set_result(None)
 
 

@@ -76,8 +76,7 @@ class Counter(Observer):
 
     def reply(self, request: Request | Call, answer: Answer | Told) -> None:
         """Send an answer on its way to the client."""
-        if isinstance(answer, Told):
-            answer.sent_at = self.scheduler.now
+        answer.sent_at = self.scheduler.now
         self.scheduler.after(self.client_latency(), request.client.answered, request, answer)
 
 

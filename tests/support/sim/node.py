@@ -325,9 +325,9 @@ class SimNode:
 
     # The clients' side
 
-    def run_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def run_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine on this node's loop."""
-        _ = self.loop.create_task(coroutine)
+        return self.loop.create_task(coroutine)
 
     # What the checkers hear
 

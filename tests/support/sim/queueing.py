@@ -61,6 +61,9 @@ class Call:
     """Of the node that serves it."""
     hung_up: "asyncio.Future[None] | None" = None
     """Done, on the loop of that node, when the client has gone."""
+    task: "asyncio.Task[None] | None" = None
+    is_cancelled: bool = False
+    """Whether the node, when the client has gone, cancels the call rather than telling it so."""
 
 
 @dataclass(slots=True)
@@ -194,7 +197,7 @@ class Queuer:
         world, rng = self._world, self._rng
         up = [node.id for node in world.nodes.values() if node.is_up]
         node = rng.choice(up if up and rng.random() < 0.9 else list(world.nodes))
-        call = Call(world.new_ask(self.name, wish, node), self)
+        call = Call(world.new_ask(self.name, wish, node), self, is_cancelled=rng.random() < 0.2)
         world.opened(call)
         world.scheduler.note("asks", call.operation)
         world.scheduler.after(world.client_latency(), world.arrive, call)
@@ -261,8 +264,11 @@ class Queuer:
         wish, numbers = ask.wish, ask.fencing
         self.beliefs = [one for one in self.beliefs if not set(numbers) & set(one.fencing)]
         slots, session = wish.slots, wish.session
+        is_as_session = bool(session) and not wish.timeout_ms
         locks = tuple(lock for lock, _, _ in told.leases)
-        belief = Belief(locks, slots, numbers, told.token, session, told.is_open_ended)
+        belief = Belief(
+            locks, slots, numbers, told.token, session, is_as_session or told.is_open_ended
+        )
         if told.remaining_ms and not self._given_up & set(numbers):
             self.beliefs.append(belief)
             self._rely(belief, self._until(told))

@@ -22,6 +22,8 @@ class Answer:
     token: str | None = None
     holder: str | None = None
     remaining_ms: int | None = None
+    sent_at: float = 0.0
+    """When it left the node (true seconds)."""
 
 
 @dataclass(slots=True)
@@ -131,7 +133,11 @@ class Client:
         operation.given_token = answer.token
         operation.holder = answer.holder
         if answer.remaining_ms is not None and operation.certain_until < math.inf:
-            shown = request.asked_at + answer.remaining_ms / 1_000
+            # Of a wait the timeout begins with the grant: what is left, if any is, counts from the
+            # answer.
+            has_waited = request.wait_ms and answer.remaining_ms
+            since = self.clock.at(answer.sent_at) if has_waited else request.asked_at
+            shown = since + answer.remaining_ms / 1_000
             operation.certain_until = self.clock.true(shown)
         self._world.scheduler.note("answer", operation)
         self._learn(operation)
