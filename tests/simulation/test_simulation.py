@@ -13,8 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from gorilla.domain.table import LockTable
 from tests.support.sim.__main__ import main
-from tests.support.sim.mutants import hunt
+from tests.support.sim.mutants import MUTANTS, hunt
+from tests.support.sim.observed_table import ObservedTable
 from tests.support.sim.profiles import PROFILES
 from tests.support.sim.world import World
 
@@ -132,3 +134,10 @@ def test_a_long_run_sums_up_what_happened(
 )
 def test_a_planted_bug_is_found_within_five_seeds(name: str):
     assert hunt(name, seeds=5).caught is not None
+
+
+def test_a_planted_bug_is_gone_when_its_run_is_over():
+    with MUTANTS["fencing-lost-at-snapshot"].patch():
+        pass
+
+    assert isinstance(ObservedTable.load(LockTable().freeze().chunks()), ObservedTable)
