@@ -47,6 +47,8 @@ _CLASHES: Final = {
     "acquire it.",
     Clash.PARTLY_HELD: "The owner holds some of the locks, like {lock}, and not all of them: "
     "release what it holds first, or ask for the others alone.",
+    Clash.HELD_APART: "The owner holds all of the locks, like {lock}, but was not given just these "
+    "at once: extend and release them by their tokens, or release them first, then ask again.",
 }
 
 

@@ -109,16 +109,34 @@ def _own(book: Book, asked: Waiter) -> Fresh | None:
             own.append(lease)
     if not own:
         return None
-    for lease in own:
-        if lease.slots != asked.slots:
-            return Mismatch(lease.lock, _how(lease.slots, asked.slots), lease.slots)
-    if len(own) < len(asked.locks):
-        return Mismatch(own[0].lock, Clash.PARTLY_HELD, own[0].slots)
+    refusal = _differs(book, asked, own)
+    if refusal is not None:
+        return refusal
     leases = tuple(_told_again(book, _longer(book, lease, asked.ttl_ms)) for lease in own)
     left_ms = min(map(book.remaining_ms, leases))
     if asked.is_group:
         return GrantedAll(leases, left_ms, is_new=False)
     return Granted(leases[0], left_ms, is_new=False)
+
+
+def _differs(book: Book, asked: Waiter, own: list[Lease]) -> Mismatch | None:
+    """Return how what the caller holds already is not what it asks for, or None."""
+    for lease in own:
+        if lease.slots != asked.slots:
+            return Mismatch(lease.lock, _how(lease.slots, asked.slots), lease.slots)
+    if len(own) < len(asked.locks):
+        return Mismatch(own[0].lock, Clash.PARTLY_HELD, own[0].slots)
+    if asked.is_group and not _is_one_group(book, own):
+        return Mismatch(own[0].lock, Clash.HELD_APART, own[0].slots)
+    return None
+
+
+def _is_one_group(book: Book, own: list[Lease]) -> bool:
+    """Return whether these are what was granted at once: what ends their group ends just them."""
+    group = own[0].group
+    return bool(group) and {lease.lock for lease in own} == {
+        lease.lock for lease in book.grouped(group)
+    }
 
 
 def _how(held: int, asked: int) -> Clash:
@@ -143,9 +161,9 @@ def _longer(book: Book, own: Lease, ttl_ms: int) -> Lease:
 
 def _told_again(book: Book, own: Lease) -> Lease:
     """Note that somebody is told of a lease: nobody takes it back any more."""
-    if own.is_asked_again:
+    if own.is_known:
         return own
-    lease = replace(own, is_asked_again=True)
+    lease = replace(own, is_known=True)
     book.replace(own, lease)
     return lease
 

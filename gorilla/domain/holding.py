@@ -68,7 +68,7 @@ def take_back(book: Book, command: TakeBack) -> Fresh:
         leases = [] if lease is None else [lease]
     else:
         leases = book.grouped(command.secret)
-    leases = [lease for lease in leases if not lease.is_asked_again]
+    leases = [lease for lease in leases if not lease.is_known]
     if not leases:
         return _NOT_FOUND
     for lease in leases:
@@ -164,6 +164,8 @@ def extended(
         old.waited_ms,
         old.reason,
         old.wish,
+        # Whoever extends it has it.
+        True,  # noqa: FBT003
     )
     book.replace(old, lease)
     fields = book.number(lease.lock, lease.holder)

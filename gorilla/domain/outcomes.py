@@ -18,6 +18,8 @@ class Clash(StrEnum):
     """The caller has it alone, and wants to share it."""
     PARTLY_HELD = "partly_held"
     """The caller holds some of several locks, and wants all of them."""
+    HELD_APART = "held_apart"
+    """The caller holds all of several locks, and was not given just these at once."""
 
 
 class Rule(StrEnum):
@@ -66,8 +68,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     reason: str = ""
     wish: Wish | None = None
     """What its holder was last asked for, since it was granted."""
-    is_asked_again: bool = False
-    """Whether its holder asked again and was told of it, under the same secret."""
+    is_known: bool = False
+    """Whether its holder surely knows of it: it was told once more, or has extended it."""
 
 
 class Granted(

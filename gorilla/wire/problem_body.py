@@ -22,7 +22,7 @@ class ConflictBody(WireBody, frozen=True, kw_only=True):
     """How what was asked for does not go with a lock."""
 
     resource: Resource
-    why: Literal["slots", "upgrade", "downgrade", "partly_held"]
+    why: Literal["slots", "upgrade", "downgrade", "partly_held", "held_apart"]
     mode: Annotated[Mode, Meta(description="In which it is held or queued for.")]
     limit: (
         Annotated[Limit, Meta(description="With mode exclusive: how many may hold it.")] | UnsetType

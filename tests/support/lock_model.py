@@ -137,7 +137,7 @@ class Model:
             )
         if self.now_ms + kept_ms(command.ttl_ms) > lease.expires_at_ms:
             lease = self.extend(lease, lease.secret, command.ttl_ms, lease.restored)
-        again = replace(lease, is_asked_again=True)
+        again = replace(lease, is_known=True)
         self.held[self.held.index(lease)] = again
         return Granted(again, self.remaining(again), False)
 
@@ -187,6 +187,7 @@ class Model:
             expires_wall_ms=self.wall_ms + ttl_ms,
             restored=restored,
             granted_ms=old.granted_ms,
+            is_known=True,
         )
         self.held[self.held.index(old)] = lease
         self.note("Extended", lease)
@@ -223,7 +224,7 @@ class Model:
                 expires_wall_ms=wall_ms + lease.ttl_ms,
                 restored=True,
                 granted_ms=lease.granted_ms,
-                is_asked_again=lease.is_asked_again,
+                is_known=lease.is_known,
             )
             for lease in self.held
         ]

@@ -92,7 +92,7 @@ def test_asking_again_for_less_than_remains_changes_nothing_and_says_what_remain
 
     applied = caller.at(1_000, acquire(ttl_ms=500))
 
-    again = replace(first, is_asked_again=True)
+    again = replace(first, is_known=True)
     assert outcomes(applied) == [Granted(again, 9_000, is_new=False)]
     assert applied.events == []
 

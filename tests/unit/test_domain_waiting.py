@@ -11,6 +11,7 @@ from gorilla.domain.commands import (
     Leave,
     OpenSession,
     ReleaseAll,
+    Renew,
     TakeBack,
 )
 from gorilla.domain.events import Acquired, Left, LeftEvent, QueuedEvent
@@ -254,6 +255,18 @@ def test_holding_some_of_several_is_refused(line: Line):
     assert line.ask(wants_all("ann", "a", "b")) == Mismatch("a", Clash.PARTLY_HELD, 1)
 
 
+def test_holding_several_that_were_not_given_at_once_is_refused(line: Line):
+    for lock in ("a", "b"):
+        line.ask(wants("ann", lock))
+    line.ask(wants_all("bob", "c", "d"))
+    line.ask(replace(wants_all("bob", "e"), secret="g-other"))
+
+    assert line.ask(wants_all("ann", "a", "b")) == Mismatch("a", Clash.HELD_APART, 1)
+    assert line.ask(wants_all("bob", "c", "e")) == Mismatch("c", Clash.HELD_APART, 1)
+    assert line.ask(wants_all("bob", "c")) == Mismatch("c", Clash.HELD_APART, 1)
+    assert isinstance(line.ask(wants_all("bob", "c", "d")), GrantedAll)
+
+
 def test_the_wait_that_closes_a_cycle_is_refused_and_the_cycle_named(line: Line):
     line.ask(wants("ann", "a"))
     line.ask(wants("bob", "b"))
@@ -341,22 +354,24 @@ def test_two_groups_under_one_secret_end_together_and_break_nothing(line: Line):
     assert line.table.held == 0
 
 
-@pytest.mark.parametrize("is_asked_again", [True, False])
+@pytest.mark.parametrize("then", ["nothing", "told again", "told again and extended"])
 def test_what_was_granted_to_one_who_had_gone_stays_when_its_owner_was_told_of_it(
-    line: Line, is_asked_again: bool
+    line: Line, then: str
 ):
     line.ask(wants("ann"))
     line.ask(wants_all("bob", "x", "y"))
-    if is_asked_again:
+    if then != "nothing":
         line.ask(wants("ann"), after_ms=0)
         line.ask(wants_all("bob", "x", "y"), after_ms=0)
+    if then == "told again and extended":
+        line.ask(Renew("x", "g-bob.0", "new", 20_000))
 
     copy = Caller(reloaded(line.table), "n2")
     for command in (TakeBack("db", "s-ann-db"), TakeBack("", "g-bob"), TakeBack("db", "other")):
         line.do(command)
         copy.at(line.now_ms, command)
 
-    assert line.table.held == copy.table.held == (3 if is_asked_again else 0)
+    assert line.table.held == copy.table.held == (0 if then == "nothing" else 3)
 
 
 def test_a_lock_asked_for_again_without_a_timeout_lasts_as_long_as_its_session(line: Line):
