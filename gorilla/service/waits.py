@@ -34,6 +34,9 @@ from gorilla.service.time import EventLoop
 BEAT_S: Final = 1.0
 """How often the table hears of a node that has callers waiting; see WAITER_ORIGIN_IDLE_MS_MAX."""
 
+CLAIM_AGAIN_S: Final = 0.1
+"""After a claim that could not be handed over: the turn is kept, as cluster time stands still."""
+
 
 class WaitEnded(msgspec.Struct, frozen=True):
     """The call waits no more, and got nothing."""
@@ -144,8 +147,7 @@ class Waits:
 
     async def _until_done(self, call: _Call, hung_up: "asyncio.Future[None] | None") -> None:
         """Return once the call is decided; leave the queue when its caller or its time is gone."""
-        # The table ends a wait in time; this is for when no word of it comes.
-        patience_s = call.command.wait_ms / 1_000 + self._deadline_s
+        patience_s = self._patient_until_s(call) - self._loop.time()
         awaited: list[asyncio.Future[Outcome | WaitEnded] | asyncio.Future[None]] = [call.future]
         if hung_up is not None:
             awaited.append(hung_up)
@@ -162,15 +164,23 @@ class Waits:
         # Claimed at the last moment: the claim's own deadline ends this.
         await asyncio.wait([call.future])
 
+    def _patient_until_s(self, call: _Call) -> float:
+        """Return when a call is given up; the table ends its wait in time, if word of it comes."""
+        return call.since_s + call.command.wait_ms / 1_000 + self._deadline_s
+
     def drain(self) -> None:
-        """Refuse new calls and let those that wait go: another node may take them."""
+        """Refuse new calls and let those that wait go: another node may take them.
+
+        Of those whose first answer is still to come nothing is known yet, so they wait for it.
+        """
         self._is_closed = True
         for call in list(self._calls.values()):
-            if not (call.is_claiming or call.future.done()):
-                self._leave(call)
-                call.future.set_exception(
-                    DrainingError("this node is stopping; nothing was done: ask another one")
-                )
+            if not (call.ticket is None or call.is_claiming or call.future.done()):
+                self._let_go(call)
+
+    def _let_go(self, call: _Call) -> None:
+        self._leave(call)
+        self._decide(call, DrainingError("this node is stopping; nothing was done: ask another"))
 
     # What the table says
 
@@ -184,6 +194,9 @@ class Waits:
         call.ticket = outcome.ticket
         if call.is_left:
             self._propose_quietly(Leave(outcome.ticket, call.secret))
+            return
+        if self._is_closed:
+            self._let_go(call)
             return
         self._beat()
         # An answer that comes again may be older than the turn: the state knows.
@@ -226,8 +239,17 @@ class Waits:
         try:
             self._propose(Claim(call.ticket, call.secret), partial(self._on_claim, call))
         except NotServedError as error:
-            # Unclaimed, it leaves the queue by itself.
+            self._claim_again(call, error)
+
+    def _claim_again(self, call: _Call, error: NotServedError) -> None:
+        """After a claim that was not taken: try once more, as long as there is somebody to try."""
+        call.is_claiming = False
+        again_s = self._loop.time() + CLAIM_AGAIN_S
+        if call.is_left or self._is_closed or again_s > self._patient_until_s(call):
+            self._propose_quietly(Leave(call.ticket or 0, call.secret))
             self._decide(call, error)
+            return
+        self._loop.call_at(again_s, partial(self._look, call))
 
     def _on_claim(self, call: _Call, outcome: Outcome | GorillaError) -> None:
         if isinstance(outcome, Granted | GrantedAll):
@@ -238,9 +260,11 @@ class Waits:
             call.is_claiming = False
             if call.is_left:
                 self._propose_quietly(Leave(outcome.ticket, call.secret))
+            else:
+                # Another turn may have come meanwhile, with a state that was adopted.
+                self._loop.call_soon(partial(self._look, call))
         elif isinstance(outcome, NotServedError):
-            self._propose_quietly(Leave(call.ticket or 0, call.secret))
-            self._decide(call, outcome)
+            self._claim_again(call, outcome)
         elif isinstance(outcome, Gone):
             # It passed before the claim came.
             self._end(call, Left.UNCLAIMED)

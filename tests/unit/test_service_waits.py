@@ -6,7 +6,7 @@ import pytest
 
 from gorilla.domain.events import Left
 from gorilla.domain.outcomes import Granted, GrantedAll, Held, Replayed
-from gorilla.service.errors import DrainingError
+from gorilla.service.errors import DrainingError, NotServedError
 from gorilla.service.keys import Key
 from gorilla.service.waits import WaitEnded
 from tests.support.service import Fate, Node, on_virtual_time, turns
@@ -145,6 +145,81 @@ async def test_a_draining_node_lets_its_callers_go_undone():
     assert queue(node) == []
     with pytest.raises(DrainingError):
         await acquired(node, "cay", wait_ms=1_000)
+
+
+@pytest.mark.parametrize("key", [None, Key("k", b"f")])
+@on_virtual_time
+async def test_a_call_that_is_granted_while_its_node_drains_is_told_so(key: Key | None):
+    node = Node()
+    node.consensus.fates.append(Fate.DELAY)
+    call = await waiting(node, "bob", key=key)
+
+    node.locks.waits.drain()
+    draining = asyncio.ensure_future(node.proposals.drain(2))
+    await turns(8)
+    assert not call.done()
+    node.consensus.deliver_delayed()
+
+    assert isinstance(await call, Granted)
+    assert await draining == 0
+    assert [lease.holder for lease in node.replica.table.holders("db")] == ["bob"]
+
+
+@on_virtual_time
+async def test_a_call_that_comes_to_queue_while_its_node_drains_is_let_go():
+    node = Node()
+    await acquired(node, "ann")
+    node.consensus.fates.append(Fate.DELAY)
+    call = await waiting(node, "bob")
+
+    node.locks.waits.drain()
+    await turns(8)
+    node.consensus.deliver_delayed()
+
+    with pytest.raises(DrainingError):
+        await call
+    await turns(8)
+    assert queue(node) == []
+
+
+@on_virtual_time
+async def test_a_turn_outlasts_a_time_without_a_leader():
+    node = Node()
+    held = await acquired(node, "ann")
+    call = await waiting(node, "bob")
+    passed_on = node.replica._on_turns
+
+    def leaderless(turns):
+        node.consensus.lose_leader()
+        passed_on(turns)
+
+    node.replica._on_turns = leaderless
+    await node.locks.release("db", held.lease.secret)
+    node.replica._on_turns = passed_on
+    # Longer than a command waits for a leader.
+    await asyncio.sleep(7)
+    assert not call.done()
+
+    node.consensus.elect()
+    assert isinstance(await call, Granted)
+
+
+@on_virtual_time
+async def test_a_turn_that_can_not_be_claimed_ends_with_the_wait_and_nothing_was_done():
+    node = Node()
+    held = await acquired(node, "ann")
+    call = await waiting(node, "bob", wait_ms=3_000)
+    node.consensus.fates.append(Fate.DELIVER)
+    node.consensus.fate = Fate.REFUSE
+    await node.locks.release("db", held.lease.secret)
+
+    outcome = (await asyncio.gather(call, return_exceptions=True))[0]
+    assert isinstance(outcome, NotServedError | WaitEnded)
+    node.consensus.fate = Fate.DELIVER
+    await asyncio.sleep(10)
+    node.proposals.touch()
+    await turns(8)
+    assert node.replica.table.holders("db") == ()
 
 
 @on_virtual_time
