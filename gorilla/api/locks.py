@@ -39,7 +39,7 @@ from gorilla.wire.fields import (
     timeout_ms_of,
     wait_ms_of,
 )
-from gorilla.wire.problems import ProblemCode, ProblemError
+from gorilla.wire.problems import ProblemError
 
 _page_size_of = bounded_int(1, PAGE_MAX)
 
@@ -67,7 +67,7 @@ class LockCalls:
         )
         if isinstance(outcome, Granted):
             return _answer_lease(outcome.lease, outcome.remaining_ms, replayed=replayed)
-        raise self._not_granted(outcome, (lock,), asked["holder"], replayed=replayed)
+        raise self._not_granted(outcome, (lock,), asked, replayed=replayed)
 
     async def acquire_all(self, call: Call) -> Answer:
         """``POST /api/v1/locks``."""
@@ -84,10 +84,10 @@ class LockCalls:
         )
         if isinstance(outcome, GrantedAll):
             return answer_group(outcome.leases, outcome.remaining_ms, replayed=replayed)
-        raise self._not_granted(outcome, locks, asked["holder"], replayed=replayed)
+        raise self._not_granted(outcome, locks, asked, replayed=replayed)
 
     def _not_granted(
-        self, outcome: object, locks: tuple[str, ...], owner: str, *, replayed: bool
+        self, outcome: object, locks: tuple[str, ...], asked: "_Asked", *, replayed: bool
     ) -> ProblemError:
         """Say why not; of a lock that is held, or was waited for, with all that is known of it."""
         problem = refused(outcome, replayed=replayed)
@@ -96,16 +96,15 @@ class LockCalls:
             return ProblemError(problem.code, detail, headers=problem.headers)
         if isinstance(outcome, Held | Reserved | WaitEnded) and not replayed:
             named = "" if isinstance(outcome, WaitEnded) else outcome.lock
-            _explain(problem, self._explained((named,) if named else locks, owner))
+            _explain(problem, self._explained((named,) if named else locks, asked))
         return problem
 
-    def _explained(self, locks: tuple[str, ...], owner: str) -> Explanation:
+    def _explained(self, locks: tuple[str, ...], asked: "_Asked") -> Explanation:
         """Explain the first of the locks that somebody else is in the way at."""
-        for lock in locks:
-            found = self._locks.explained_now(lock, owner)
-            if found.holders or found.ahead:
-                return found
-        return self._locks.explained_now(locks[0], owner)
+        found = [
+            self._locks.explained_now(lock, asked["holder"], asked["session"]) for lock in locks
+        ]
+        return next((each for each in found if each.holders or each.ahead), found[0])
 
     async def explain(self, call: Call) -> Answer:
         """``GET /api/v1/locks/{resource}/explain``."""
@@ -226,7 +225,7 @@ def _explain(problem: ProblemError, found: Explanation) -> None:
     """Add all that is known of why, and who has the lock where that isn't said yet."""
     shown = explanation_body(found)
     problem.extra["explain"] = shown
-    if problem.code is ProblemCode.WAIT_TIMEOUT and shown.holders:
+    if "holder" not in problem.extra and shown.holders:
         first = shown.holders[0]
         problem.extra["holder"] = HolderBody(
             owner=first.owner, expire_at=first.until, fencing_token=first.fencing_token

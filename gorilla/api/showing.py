@@ -128,6 +128,8 @@ def explanation_body(found: Explanation) -> ExplanationBody:
         ready=found.ready,
         ahead=found.ahead,
         holders=tuple(holders),
+        has_it_for=UNSET if found.own_ms is None else seconds(found.own_ms),
+        first_waits_for=tuple(map(link_body, found.first_waits_for)) or UNSET,
         cooling=seconds(found.cooling_ms) if found.cooling_ms else UNSET,
         estimate=None if found.estimate_ms is None else seconds(found.estimate_ms),
         sentence=found.sentence,

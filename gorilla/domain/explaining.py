@@ -45,6 +45,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     ahead: int = 0
     """How many come before it in the queue."""
     holders: tuple[ExplainedHolder, ...] = ()
+    """Whoever else holds it, also the owner itself in another session."""
+    own_ms: int | None = None
+    """How long the owner's own hold lasts at most; None: it has none."""
+    first_waits_for: tuple[Link, ...] = ()
+    """What keeps the first of the queue, which may wait for more than this lock."""
     cooling_ms: int = 0
     estimate_ms: int | None = None
     """About how long it takes yet; None: not enough is known."""
@@ -52,13 +57,22 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """All of it in words."""
 
 
-def explain(table: Looking, lock: str, owner: str | None, now_ms: int) -> Explanation:
-    """Return what the state says, as of cluster time ``now_ms``; without an estimate."""
+def explain(
+    table: Looking, lock: str, owner: str | None, now_ms: int, *, session: int | None = None
+) -> Explanation:
+    """Return what the state says, as of cluster time ``now_ms``; without an estimate.
+
+    What ``owner`` holds in its ``session`` (0: in none; None: in any) is not in its own way.
+    """
     queue = list(table.waiters.queue(lock).values())
     place = next((n for n, waiter in enumerate(queue) if waiter.holder == owner), None)
     ahead = len(queue) if place is None else place
-    # An owner is not in its own way.
-    others = [lease for lease in table.holders(lock) if lease.holder != owner]
+    own: list[Lease] = []
+    others: list[Lease] = []
+    for lease in table.holders(lock):
+        is_own = lease.holder == owner and session in (None, lease.session)
+        (own if is_own else others).append(lease)
+    first = queue[0] if ahead else None
     holders = tuple(_holder(table, lease, now_ms) for lease in others[:HOLDERS_SHOWN])
     found = Explanation(
         lock=lock,
@@ -68,9 +82,10 @@ def explain(table: Looking, lock: str, owner: str | None, now_ms: int) -> Explan
         ready=place is not None and bool(queue[place].claim_by_ms),
         ahead=ahead,
         holders=holders,
+        own_ms=max((remaining_ms(now_ms, table.ends_ms(lease)) for lease in own), default=None),
+        first_waits_for=() if first is None else _chain(table, first.party),
         cooling_ms=max(0, table.cooling_until_ms(lock) - now_ms),
     )
-    first = queue[0] if ahead else None
     return msgspec.structs.replace(found, sentence=_sentence(found, len(others), first))
 
 
@@ -124,19 +139,26 @@ def _sentence(found: Explanation, holders: int, first: Waiter | None) -> str:
     who = "A newcomer" if found.owner is None else repr(found.owner)
     if found.ready:
         return f"It is the turn of {who}: {found.lock!r} is kept for it until it is taken."
-    words = [_held_in_words(found, holders)]
+    words = []
+    if found.own_ms is not None:
+        words.append(f"{who} has {found.lock!r} already, for {found.own_ms / 1_000:g} s more.")
+    if found.holders or found.own_ms is None:
+        words.append(_held_in_words(found, holders))
     if first is not None:
-        words.append(f"{found.ahead} come first in the queue, {first.holder!r} before all.")
+        come = "comes" if found.ahead == 1 else "come"
+        words.append(f"{found.ahead} {come} first in the queue, {first.holder!r} before all.")
     if found.cooling_ms:
         words.append(f"Its policy allows the next grant in {found.cooling_ms / 1_000:g} s.")
-    for holder in found.holders:
-        if holder.waits_for:
-            link = holder.waits_for[0]
-            how = "has" if link.holds else "comes first for"
-            words.append(
-                f"{holder.holder!r} itself waits for {link.lock!r}, which {link.holder!r} {how}."
-            )
+    chains = [holder.waits_for for holder in found.holders]
+    # Of the first in the queue only what this lock itself does not explain.
+    chains += [found.first_waits_for] if not found.holders else []
+    words += [_link_in_words(chain[0]) for chain in chains if chain]
     return " ".join(words)
+
+
+def _link_in_words(link: Link) -> str:
+    how = "has" if link.holds else "comes first for"
+    return f"{link.waiter!r} itself waits for {link.lock!r}, which {link.holder!r} {how}."
 
 
 def _held_in_words(found: Explanation, holders: int) -> str:
@@ -144,6 +166,10 @@ def _held_in_words(found: Explanation, holders: int) -> str:
         return f"Nobody else holds {found.lock!r}."
     first = found.holders[0]
     why = f" ({first.reason})" if first.reason else ""
-    more = f" and {holders - 1} more" if holders > 1 else ""
+    hold = f" and {holders - 1} more hold" if holders > 1 else " holds"
     left_s = first.remaining_ms / 1_000
-    return f"{first.holder!r}{why}{more} hold {found.lock!r}, for {left_s:g} s more at most."
+    where = ", in another session or in none" if first.holder == found.owner else ""
+    return (
+        f"{first.holder!r}{why}{hold} {found.lock!r}{where}, for {left_s:g} s more at most, "
+        "unless it is extended."
+    )

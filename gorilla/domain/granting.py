@@ -122,7 +122,9 @@ def _grant_one(book: Book, asked: Waiter, lock: str, secret: str, group: str) ->
         expires_at_ms = limits.NEVER_MS
         expires_wall_ms = wall_ms + remaining_ms(now_ms, session.expires_at_ms)
     book.fencing_counter += 1
-    token, waited_ms = book.fencing_counter, now_ms - asked.since_ms
+    token = book.fencing_counter
+    # Who had to queue has waited, however short it was.
+    waited_ms = max(1, now_ms - asked.since_ms) if asked.ticket else 0
     lease = Lease(
         lock,
         asked.holder,

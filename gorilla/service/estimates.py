@@ -40,8 +40,9 @@ class HoldTimes:
     def estimate_ms(self, found: Explanation) -> int | None:
         """Return about how long it takes yet; None when nothing is known.
 
-        The median of the latest holds, for each who comes first and for what is left of the
-        present hold; of several slots, that many at a time. A holder may always take longer.
+        The median of the latest holds, for each who comes first; for what is left of a present
+        hold, that of the holds which lasted longer than it has lasted by now. Of several slots,
+        that many at a time. A holder may always take longer.
         """
         if found.ready:
             return 0
@@ -50,9 +51,12 @@ class HoldTimes:
             return None
         typical_ms = median(known)
         slots = max(1, *(holder.slots for holder in found.holders), 1)
-        left = [
-            min(holder.remaining_ms, max(0, typical_ms - holder.held_ms))
-            for holder in found.holders
-        ]
+        left: list[float] = []
+        for holder in found.holders:
+            longer = [held_ms for held_ms in known if held_ms > holder.held_ms]
+            if not longer:
+                # It takes longer than ever.
+                return None
+            left.append(min(holder.remaining_ms, median(longer) - holder.held_ms))
         wait_ms = (min(left) if slots > 1 else max(left)) if left else 0
         return round(max(wait_ms + typical_ms * found.ahead / slots, found.cooling_ms))

@@ -122,13 +122,21 @@ class LockReader:
         now_ms, age_ms = await self._moments.moment(stale=stale)
         return self._explained(lock, owner, now_ms), age_ms
 
-    def explained_now(self, lock: str, owner: str) -> Explanation:
-        """Do as :meth:`explain` from the state as it stands: right after a refusal."""
-        table = self._replica.table
-        return self._explained(lock, owner, max(table.now_ms, self._replica.now_ms()))
+    def explained_now(self, lock: str, owner: str, session: str = "") -> Explanation:
+        """Do as :meth:`explain` from the state as it stands: right after a refusal.
 
-    def _explained(self, lock: str, owner: str | None, now_ms: int) -> Explanation:
-        found = explain(self._replica.table, lock, owner, now_ms)
+        What the owner holds outside ``session`` (empty: in any) is in its way.
+        """
+        table = self._replica.table
+        known = table.session(session) if session else None
+        number = 0 if known is None else known.number
+        now_ms = max(table.now_ms, self._replica.now_ms())
+        return self._explained(lock, owner, now_ms, number)
+
+    def _explained(
+        self, lock: str, owner: str | None, now_ms: int, session: int | None = None
+    ) -> Explanation:
+        found = explain(self._replica.table, lock, owner, now_ms, session=session)
         return msgspec.structs.replace(found, estimate_ms=self._hold_times.estimate_ms(found))
 
     async def list(

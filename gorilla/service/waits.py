@@ -137,6 +137,10 @@ class Waits:
             self._propose(once(command, key), partial(self._on_answer, call))
             await self._until_done(call, hung_up)
             return WaitResult(future.result(), call.asked_s)
+        except asyncio.CancelledError:
+            if future.done() and not future.exception():
+                self._take_back(call, future.result())
+            raise
         finally:
             if not future.done():
                 self._leave(call)

@@ -55,7 +55,21 @@ class ExplanationBody(WireBody, frozen=True, kw_only=True):
     ]
     ready: Annotated[bool, Meta(description="Whether its turn has come.")]
     ahead: Annotated[int, Meta(ge=0, description="How many come before it in the queue.")]
-    holders: tuple[ExplainedHolderBody, ...]
+    holders: Annotated[
+        tuple[ExplainedHolderBody, ...],
+        Meta(description="Whoever else holds it, also the owner itself in another session."),
+    ]
+    has_it_for: (
+        Annotated[Seconds, Meta(description="The owner itself has it, for so long at most.")]
+        | UnsetType
+    ) = UNSET
+    first_waits_for: (
+        Annotated[
+            tuple[LinkBody, ...],
+            Meta(description="What the first of the queue waits for, here or at other locks."),
+        ]
+        | UnsetType
+    ) = UNSET
     cooling: (
         Annotated[Seconds, Meta(description="For so long a policy keeps it from its next grant.")]
         | UnsetType
@@ -63,8 +77,8 @@ class ExplanationBody(WireBody, frozen=True, kw_only=True):
     estimate: Annotated[
         Seconds | None,
         Meta(
-            description="Seconds until its turn, at the latest if all let go in time; null: "
-            "not enough is known."
+            description="About how many seconds until its turn, from how long the lock was held "
+            "of late; null: not enough is known, or it is held for longer than ever."
         ),
     ]
     sentence: Annotated[str, Meta(description="All of it in words.")]

@@ -313,3 +313,16 @@ class Node:
     def _resolve(self, number: int, outcome: Outcome) -> None:
         if not self.is_deaf:
             self.proposals.resolve(number, outcome)
+
+
+async def acquired(node: Node, holder: str, lock: str = "db", **more: Any) -> Any:
+    """Ask for a lock for ten seconds."""
+    return await node.locks.acquire(lock=lock, holder=holder, ttl_ms=10_000, **more)
+
+
+async def waiting(node: Node, holder: str, wait_ms: int = 60_000, **more) -> asyncio.Task:
+    """Begin to wait, and be in the queue."""
+    call = asyncio.ensure_future(acquired(node, holder, wait_ms=wait_ms, **more))
+    await turns(8)
+    assert not call.done(), call.result()
+    return call

@@ -9,19 +9,7 @@ from gorilla.domain.outcomes import Granted, GrantedAll, Held, Replayed
 from gorilla.service.errors import DrainingError, NotServedError
 from gorilla.service.keys import Key
 from gorilla.service.waits import WaitEnded
-from tests.support.service import Fate, Node, on_virtual_time, turns
-
-
-async def acquired(node: Node, holder: str, lock: str = "db", **more):
-    return await node.locks.acquire(lock=lock, holder=holder, ttl_ms=10_000, **more)
-
-
-async def waiting(node: Node, holder: str, wait_ms: int = 60_000, **more) -> asyncio.Task:
-    """Begin to wait, and be in the queue."""
-    call = asyncio.ensure_future(acquired(node, holder, wait_ms=wait_ms, **more))
-    await turns(8)
-    assert not call.done(), call.result()
-    return call
+from tests.support.service import Fate, Node, acquired, on_virtual_time, turns, waiting
 
 
 def queue(node: Node, lock: str = "db") -> list[str]:
@@ -114,6 +102,26 @@ async def test_a_cancelled_call_leaves_as_well():
 
     assert queue(node) == []
     assert len(node.locks.waits) == 0
+
+
+@on_virtual_time
+async def test_a_call_that_is_cancelled_just_after_its_grant_lets_go_of_it():
+    node = Node()
+    call = await waiting_for_the_answer(node)
+    call.cancel()
+    await turns(12)
+
+    assert call.cancelled()
+    assert node.replica.table.holders("db") == ()
+
+
+async def waiting_for_the_answer(node: Node) -> asyncio.Task:
+    """Begin to ask for a lock, up to when it is granted and the call has not gone on yet."""
+    call = asyncio.ensure_future(acquired(node, "bob", wait_ms=1_000))
+    while not node.replica.table.holders("db"):
+        await asyncio.sleep(0)
+    assert not call.done()
+    return call
 
 
 @on_virtual_time
@@ -286,27 +294,6 @@ async def test_several_at_once_wait_together():
     outcome = await call
     assert isinstance(outcome, GrantedAll)
     assert [lease.lock for lease in outcome.leases] == ["a", "b"]
-
-
-@on_virtual_time
-async def test_a_waiter_is_told_why_and_about_how_long():
-    node = Node()
-    for _ in range(3):
-        held = await acquired(node, "zoe")
-        await asyncio.sleep(4)
-        await node.locks.release("db", held.lease.secret)
-    await acquired(node, "ann", reason="nightly report")
-    await waiting(node, "bob")
-    await waiting(node, "cay")
-
-    found, _ = await node.locks.explain("db", "cay")
-
-    assert (found.position, found.ahead, found.held) == (2, 1, True)
-    assert [(holder.holder, holder.reason) for holder in found.holders] == [
-        ("ann", "nightly report")
-    ]
-    assert found.estimate_ms == pytest.approx(8_000, abs=100)
-    assert "'ann' (nightly report)" in found.sentence
 
 
 @pytest.mark.parametrize("wait_ms", [0, 5_000])
