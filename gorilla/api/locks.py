@@ -3,6 +3,8 @@
 import asyncio
 from typing import TypedDict
 
+from msgspec import UNSET
+
 from gorilla.api.answers import Answer, answer_json, no_content
 from gorilla.api.groups import answer_group
 from gorilla.api.refusing import refusal, refused
@@ -165,6 +167,7 @@ class LockCalls:
             limit=max(1, view.slots),
             holders=holders,
             waiters=tuple(map(waiter_body, view.waiters)),
+            more_waiters=view.more_waiters or UNSET,
             fencing_token=view.fencing_token,
         )
         return answer_json(body, headers=age_header(view.age_ms, stale=stale))

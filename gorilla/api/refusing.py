@@ -25,6 +25,7 @@ from gorilla.domain.outcomes import (
     TimedOut,
     TtlTooShort,
 )
+from gorilla.domain.waiters import EXCLUSIVE
 from gorilla.service.waits import WaitEnded
 from gorilla.wire.bodies import HolderBody
 from gorilla.wire.idempotency import REPLAYED_HEADER
@@ -173,7 +174,10 @@ def _mismatch(outcome: Mismatch) -> ProblemError:
 
 
 def _other_slots(outcome: Mismatch) -> str:
-    how = "mode shared" if outcome.slots == SHARED else f"a limit of {outcome.slots}"
+    if outcome.slots == EXCLUSIVE:
+        how = "mode exclusive, for one alone"
+    else:
+        how = "mode shared" if outcome.slots == SHARED else f"a limit of {outcome.slots}"
     return (
         f"{outcome.lock!r} is held, or queued for, with {how}: ask with the same until it is free."
     )
@@ -220,7 +224,8 @@ def _timed_out(outcome: TimedOut) -> ProblemError:
     waited = seconds(outcome.waited_ms)
     return ProblemError(
         ProblemCode.WAIT_TIMEOUT,
-        f"The turn had not come after {waited} s.",
+        f"The turn had not come after {waited} s, and the place is given up: ask again, with a "
+        "longer wait.",
         extra={"waited": waited},
     )
 

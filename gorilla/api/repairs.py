@@ -51,9 +51,10 @@ class RepairCalls:
         """``DELETE /api/v1/locks/{resource}``; the reason is in the query, or in a body."""
         lock, query = call.resource(), call.query()
         body = await call.optional_body()
+        is_given = query.has("reason") or body.has("reason")
         reason = _said(call, query, body, "reason")
         by = _said(call, query, body, "by")
-        if not reason:
+        if not is_given:
             call.errors.add("reason", "is required, in the query or in the body")
         query.note_unknown()
         key = call.key(body)

@@ -10,7 +10,15 @@ from gorilla.domain.book import Book
 from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim
 from gorilla.domain.deadlocks import SearchTooLargeError
 from gorilla.domain.events import Left, QueuedEvent
-from gorilla.domain.granting import claim, clamped_ttl, grant, grant_plain, policy_refusal, position
+from gorilla.domain.granting import (
+    claim,
+    clamped_ttl,
+    grant,
+    grant_plain,
+    no_room,
+    policy_refusal,
+    position,
+)
 from gorilla.domain.holding import extended, with_its_session
 from gorilla.domain.lease_clock import deadline_ms
 from gorilla.domain.outcomes import (
@@ -196,7 +204,7 @@ def _serve(book: Book, asked: Waiter, *, may_wait: bool) -> Fresh:
     blocked = _first_block(book, asked)
     if blocked is not None:
         return _queue(book, asked) if may_wait else blocked
-    refusal = book.refusal(len(asked.locks))
+    refusal = no_room(book, asked)
     if refusal is not None:
         return refusal
     _leave_all(book, earlier)

@@ -213,7 +213,9 @@ class Book:
         if waiter.key:
             if why is Left.TIMEOUT:
                 outcome = TimedOut(waited_ms)
-                self.keys.keep(waiter.key, waiter.fingerprint, outcome, self.now_ms)
+                self.keys.settle(
+                    waiter.key, waiter.fingerprint, waiter.ticket, outcome, self.now_ms
+                )
             else:
                 self.keys.forget_wait(waiter.key, waiter.ticket)
         self.turns.append(Turn(waiter.origin, waiter.ticket, waiter.secret, why))

@@ -68,8 +68,8 @@ class _Search:
         stuck = self._reduced(self._within_reach(start))
         return self._shortest(start, stuck) if start in stuck else None
 
-    def _step(self) -> None:
-        self._steps_left -= 1
+    def _step(self, places: int = 1) -> None:
+        self._steps_left -= places
         if self._steps_left < 0:
             raise SearchTooLargeError
 
@@ -86,8 +86,10 @@ class _Search:
                     locks[lock] = None
                     for party in self._parties_at(lock):
                         self._touching.setdefault(party, {})[lock] = None
+                        if party in self._waits:
+                            continue
                         waits = self._graph.waiters.of_party(party)
-                        if waits and party not in self._waits:
+                        if waits:
                             self._waits[party] = waits
                             unseen.append(party)
         return locks
@@ -190,6 +192,7 @@ class _Search:
                 line, key = self._line(lock), (lock, waiter.slots == SHARED)
                 at = self._looked.get(key, 0)
                 while at < len(line) and line[at].ticket < waiter.ticket:
+                    self._step()
                     other, at = line[at], at + 1
                     self._looked[key] = at
                     if other.party in stuck and _conflict(waiter.slots, other.slots):
@@ -203,6 +206,7 @@ class _Search:
             holders, queue = self._graph.holders(lock), self._graph.waiters.queue(lock)
             line = [_Place(_HOLDS, (each.holder, each.session), each.slots) for each in holders]
             line += [_Place(each.ticket, each.party, each.slots) for each in queue.values()]
+            self._step(len(line))
             self._lines[lock] = line
         return line
 

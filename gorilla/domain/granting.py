@@ -10,12 +10,14 @@ from gorilla.domain.lease_clock import deadline_ms, remaining_ms
 from gorilla.domain.outcomes import (
     Done,
     Fresh,
+    Full,
     Gone,
     Granted,
     GrantedAll,
     Lease,
     PolicyRefused,
     Queued,
+    Recovering,
     Rule,
 )
 from gorilla.domain.policies import NO_POLICY, lowered, may
@@ -31,14 +33,14 @@ def claim(book: Book, command: Claim) -> Fresh:
         # Only a policy that was made meanwhile keeps it from them.
         book.update(replace(waiter, claim_by_ms=0))
         return Queued(waiter.ticket, position(book, waiter))
-    refusal = policy_refusal(book, waiter) or book.refusal(len(waiter.locks))
+    refusal = policy_refusal(book, waiter) or no_room(book, waiter)
     if refusal is not None:
         book.leave(waiter, Left.REFUSED)
         return refusal
     book.dequeue(waiter)
     outcome = grant(book, waiter)
     if waiter.key:
-        book.keys.keep(waiter.key, waiter.fingerprint, outcome, book.now_ms)
+        book.keys.settle(waiter.key, waiter.fingerprint, waiter.ticket, outcome, book.now_ms)
     return outcome
 
 
@@ -62,6 +64,16 @@ def policy_refusal(book: Book, asked: Waiter) -> PolicyRefused | None:
         if policy.holders_max and asked.slots > policy.holders_max:
             return PolicyRefused(policy.prefix, Rule.HOLDERS, policy.holders_max)
     return None
+
+
+def no_room(book: Book, asked: Waiter) -> Recovering | Full | None:
+    """Return which bound keeps from granting what is asked for, or None."""
+    refusal = book.refusal(len(asked.locks))
+    if refusal is None and asked.session:
+        count = book.sessions.lease_count(asked.session) + len(asked.locks)
+        if count > book.bounds.session_leases:
+            return Full("session_leases_max")
+    return refusal
 
 
 def grant_plain(book: Book, command: Acquire) -> Granted:

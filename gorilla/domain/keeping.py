@@ -8,6 +8,7 @@ from gorilla.domain import timers
 from gorilla.domain.acquiring import Retry
 from gorilla.domain.book import Book
 from gorilla.domain.commands import (
+    AcquireAll,
     DropPolicy,
     EndSession,
     KeepSession,
@@ -19,6 +20,7 @@ from gorilla.domain.commands import (
 )
 from gorilla.domain.events import Left, MembersChanged
 from gorilla.domain.holding import find
+from gorilla.domain.key_memory import granted_bytes
 from gorilla.domain.lease_clock import deadline_ms, remaining_ms
 from gorilla.domain.outcomes import (
     Done,
@@ -136,11 +138,16 @@ def once(book: Book, command: Once, execute: Callable[[Plain, Retry], Fresh]) ->
         return KeyConflict()
     if known is not None and not isinstance(known.outcome, Queued):
         return Replayed(_as_of_now(book, known.outcome))
-    if known is None and book.keys.is_full:
-        return Full("idempotency_keys_max")
+    full = book.keys.full() if known is None else None
+    if full is not None:
+        return full
     # One that waits, or waited in vain, is asked again: it stands where it stood if it still does.
     outcome = execute(command.command, (command.key, command.fingerprint))
-    book.keys.keep(command.key, command.fingerprint, outcome, book.now_ms)
+    size = 0
+    if isinstance(outcome, Queued):
+        asked = command.command
+        size = granted_bytes(asked, len(asked.locks) if isinstance(asked, AcquireAll) else 1)
+    book.keys.keep(command.key, command.fingerprint, outcome, book.now_ms, granted_bytes=size)
     return outcome
 
 

@@ -67,8 +67,15 @@ is refused with :class:`~gorilla.domain.outcomes.Full` (some 20 ms)."""
 
 SESSIONS_MAX: Final = 200_000
 
+SESSION_LEASES_MAX: Final = 10_000
+"""Leases that live in one session: they all end in one turn (some 20 ms), on every node."""
+
 KEYS_MAX: Final = 500_000
 """Idempotency keys remembered; one more is refused with ``Full`` rather than another forgotten."""
+
+KEYS_BYTES_MAX: Final = 128 * 1024 * 1024
+"""Encoded bytes of the outcomes that are remembered with the keys; a waiting request counts as what
+it may be given. In memory they take up to about twice that."""
 
 KEY_KEPT_MS: Final = 660_000
 """How long (cluster time) an idempotency key is remembered: ten minutes, and one to be sure."""
@@ -117,7 +124,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     waiter_origin_idle_ms: int = WAITER_ORIGIN_IDLE_MS_MAX
     deadlock_steps: int = DEADLOCK_STEPS_MAX
     sessions: int = SESSIONS_MAX
+    session_leases: int = SESSION_LEASES_MAX
     keys: int = KEYS_MAX
+    keys_bytes: int = KEYS_BYTES_MAX
     key_kept_ms: int = KEY_KEPT_MS
     policies: int = POLICIES_MAX
     events: int = EVENTS_REMEMBERED_MAX

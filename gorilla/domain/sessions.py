@@ -53,6 +53,10 @@ class Sessions:
         if not leases:
             del self._leases[lease.session]
 
+    def lease_count(self, number: int) -> int:
+        """Return how many leases live in a session."""
+        return len(self._leases.get(number, ()))
+
     def leases(self, number: int) -> list[tuple[int, str]]:
         """Return (fencing token, lock) of what lives in a session, the oldest first."""
         return sorted(self._leases.get(number, {}).items())

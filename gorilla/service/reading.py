@@ -49,6 +49,8 @@ class LockView(msgspec.Struct, frozen=True, kw_only=True):
     holders: tuple[LeaseView, ...] = ()
     waiters: tuple[WaiterView, ...] = ()
     """The first in the queue first; at most :data:`PAGE_MAX`."""
+    more_waiters: int = 0
+    """How many queue behind these."""
     fencing_token: int | None = None
     """The largest ever granted; None when none is remembered."""
     age_ms: int | None = None
@@ -106,6 +108,7 @@ class LockReader:
             slots=1 if first is None else first.slots,
             holders=tuple(self._view(lease, now_ms) for lease in holders),
             waiters=tuple(waiters[:PAGE_MAX]),
+            more_waiters=max(0, len(waiters) - PAGE_MAX),
             fencing_token=table.largest_fencing_token(lock),
             age_ms=age_ms,
         )

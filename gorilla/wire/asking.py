@@ -21,6 +21,7 @@ from gorilla.wire.fields import (
     TOKEN_CHARS_MAX,
     Errors,
     FieldRuleError,
+    each_of,
     int_of,
     name_of,
     one_of,
@@ -202,8 +203,7 @@ def resources_of(raw: bytes) -> tuple[str, ...]:
         raise FieldRuleError(f"must be 1 to {RESOURCES_MAX} names")
     if len(set(names)) < len(names):
         raise FieldRuleError("must name each lock once")
-    for name in names:
-        name_of(name)
+    each_of(names, name_of)
     return names
 
 

@@ -177,6 +177,10 @@ class LockStateBody(WireBody, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, description="How many may hold it at once.")]
     holders: tuple[HeldLockBody, ...]
     waiters: tuple[WaiterBody, ...]
+    more_waiters: (
+        Annotated[int, Meta(ge=1, description="How many queue behind those that are told.")]
+        | UnsetType
+    ) = UNSET
     fencing_token: Annotated[
         FencingToken | None,
         Meta(description="The largest ever granted for it; null when none is remembered."),

@@ -6,7 +6,7 @@ Each ``…_of`` function takes the raw JSON of one value and returns what it mea
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, TypeVar
 
@@ -86,6 +86,15 @@ def name_of(text: str) -> str:
     if not 0 < len(text) <= NAME_CHARS_MAX:
         raise FieldRuleError(f"must have 1 to {NAME_CHARS_MAX} characters")
     return printable(text)
+
+
+def each_of(texts: Sequence[str], rule: Callable[[str], str]) -> None:
+    """Check every text of a list by ``rule``; a fault says which one it is, counted from 0."""
+    for number, text in enumerate(texts):
+        try:
+            rule(text)
+        except FieldRuleError as error:
+            raise FieldRuleError(f"{error}: number {number} doesn't") from error
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,7 @@ from gorilla.wire.bodies import (
     Seconds,
     WireBody,
 )
-from gorilla.wire.fields import NAME_CHARS_MAX, FieldRuleError, name_of
+from gorilla.wire.fields import NAME_CHARS_MAX, FieldRuleError, each_of, name_of
 
 OWNERS_MAX: Final = 64
 """Owners that one policy lists."""
@@ -96,4 +96,11 @@ def owners_of(raw: bytes) -> tuple[str, ...]:
         raise FieldRuleError("must be a list of strings") from error
     if not 1 <= len(names) <= OWNERS_MAX:
         raise FieldRuleError(f"must be 1 to {OWNERS_MAX} owners")
-    return tuple(map(name_of, names))
+    each_of(names, _owner_of)
+    return names
+
+
+def _owner_of(text: str) -> str:
+    if "*" in text[:-1]:
+        raise FieldRuleError("must have a * as its last character, if at all")
+    return name_of(text)

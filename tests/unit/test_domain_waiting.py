@@ -9,7 +9,6 @@ from gorilla.domain.commands import (
     AcquireAll,
     Claim,
     Leave,
-    OpenSession,
     ReleaseAll,
     Renew,
     TakeBack,
@@ -29,51 +28,8 @@ from gorilla.domain.outcomes import (
     Reserved,
     Turn,
 )
-from gorilla.domain.table import Applied, LockTable
-from tests.support.domain import Caller, batch, entry, release, reloaded
-
-
-def wants(holder: str, lock: str = "db", slots: int = 1, wait_ms: int = 60_000) -> Acquire:
-    return Acquire(lock, holder, 10_000, f"s-{holder}-{lock}", slots=slots, wait_ms=wait_ms)
-
-
-def wants_all(holder: str, *locks: str, wait_ms: int = 60_000) -> AcquireAll:
-    return AcquireAll(locks, holder, 10_000, f"g-{holder}", wait_ms=wait_ms)
-
-
-def let_go(holder: str, lock: str = "db"):
-    return release(lock, f"s-{holder}-{lock}")
-
-
-def ready(applied: Applied) -> list[str]:
-    """Return the secrets of those whose turn has come."""
-    return [turn.secret for turn in applied.turns if turn.left is None]
-
-
-class Line:
-    """A table, and a caller who asks one thing after the other a millisecond apart."""
-
-    def __init__(self, table: LockTable | None = None) -> None:
-        self.caller = Caller(table or LockTable())
-        self.now_ms = 0
-        self.tickets: dict[str, int] = {}
-
-    @property
-    def table(self) -> LockTable:
-        return self.caller.table
-
-    def do(self, command, after_ms: int = 1) -> Applied:
-        self.now_ms += after_ms
-        return self.caller.at(self.now_ms, command)
-
-    def ask(self, command, after_ms: int = 1):
-        ((_, _, outcome),) = self.do(command, after_ms).outcomes
-        if isinstance(outcome, Queued):
-            self.tickets[command.secret] = outcome.ticket
-        return outcome
-
-    def claim(self, secret: str):
-        return self.ask(Claim(self.tickets[secret], secret))
+from tests.support.domain import Caller, batch, entry, reloaded
+from tests.support.line import Line, let_go, ready, wants, wants_all
 
 
 @pytest.fixture
@@ -372,20 +328,3 @@ def test_what_was_granted_to_one_who_had_gone_stays_when_its_owner_was_told_of_i
         copy.at(line.now_ms, command)
 
     assert line.table.held == copy.table.held == (0 if then == "nothing" else 3)
-
-
-def test_a_lock_asked_for_again_without_a_timeout_lasts_as_long_as_its_session(line: Line):
-    line.do(OpenSession("one", "ann", 60_000))
-    asked = Acquire("db", "ann", 1_000, "s1", session="one")
-    first = line.ask(asked)
-
-    again = line.ask(replace(asked, ttl_ms=0, secret="s2"))
-
-    assert (first.remaining_ms, again.is_new, again.lease.secret) == (1_000, False, "s1")
-    assert 59_000 < again.remaining_ms <= 60_000
-    line.do(Claim(9, "none"), after_ms=30_000)
-    assert line.table.held == 1
-    copy = Caller(reloaded(line.table), "n2")
-    line.do(Claim(9, "none"), after_ms=31_000)
-    copy.at(line.now_ms, Claim(9, "none"))
-    assert line.table.held == copy.table.held == 0
