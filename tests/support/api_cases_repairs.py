@@ -45,7 +45,7 @@ async def the_reason_of_a_forced_release_may_be_in_a_body(
     both = await caller.ask("DELETE", caller.path() + "?reason=a", json={"reason": "b"})
     expect_bad_fields(both, "reason")
     bad = await caller.ask("DELETE", caller.path() + "?by=&color=red", json={"reason": ""})
-    expect_bad_fields(bad, "reason", "by", "reason", "color")
+    expect_bad_fields(bad, "reason", "by", "color")
 
 
 @case
