@@ -27,6 +27,7 @@ from gorilla.domain.commands import (
 from gorilla.domain.limits import Bounds
 from gorilla.domain.outcomes import Deadlock, Full, Granted, GrantedAll, Queued
 from gorilla.domain.table import LockTable
+from gorilla.domain.waiters import Waiter, Waiters
 from tests.support.domain import Caller
 
 EXAMPLES = int(os.environ.get("GORILLA_TEST_EXAMPLES", "300"))
@@ -264,6 +265,40 @@ def test_what_is_too_large_to_look_at_is_refused_by_name():
     assert len(asking.caller.table.waiters.queue("a")) == 30
     # Nobody waits for this one, so there is nothing to look at.
     assert isinstance(asking.all(wants("fay", "a")), Queued)
+
+
+def test_the_search_for_the_way_round_counts_as_well():
+    queued, given = 1_000, {}
+    for steps in (2 * queued + 50, 5 * queued):
+        asking = Asking(Bounds(deadlock_steps=steps))
+        asking.all(wants("ann", "a"), wants("bob", "b"))
+        asking.all(*(wants(f"w{n}", "a") for n in range(queued)))
+        asking.all(wants("bob", "a"))
+        given[steps] = asking.all(wants("ann", "b"))
+        assert len(asking.caller.table.waiters.queue("b")) == 0
+
+    # Bob is found to wait for ann, and not any more which way.
+    assert given[2 * queued + 50] == Full("deadlock_steps_max")
+    assert isinstance(given[5 * queued], Deadlock)
+
+
+def test_an_owner_of_many_waits_is_looked_at_once(monkeypatch: pytest.MonkeyPatch):
+    asking, waits = Asking(), 200
+    asking.all(wants("ann", "a"), wants("bob", "b"))
+    asking.all(*(wants("eve", f"of-{n}") for n in range(waits)))
+    asking.all(*(wants("ann", f"of-{n}") for n in range(waits)))
+    looked: list[tuple[str, int]] = []
+    of_party = Waiters.of_party
+
+    def counting(waiters: Waiters, party: tuple[str, int]) -> list[Waiter]:
+        looked.append(party)
+        return of_party(waiters, party)
+
+    asking.all(wants("cay", "b"))
+    monkeypatch.setattr(Waiters, "of_party", counting)
+
+    assert isinstance(asking.all(wants("bob", "a")), Queued)
+    assert looked.count(("ann", 0)) == 1
 
 
 @pytest.mark.parametrize("queued", [100, 1_000])
