@@ -20,7 +20,7 @@ from gorilla.domain.commands import (
 )
 from gorilla.domain.events import Left, MembersChanged
 from gorilla.domain.holding import find
-from gorilla.domain.key_memory import granted_bytes
+from gorilla.domain.key_memory import KeyRecord, granted_bytes
 from gorilla.domain.lease_clock import deadline_ms, remaining_ms
 from gorilla.domain.outcomes import (
     Done,
@@ -147,8 +147,18 @@ def once(book: Book, command: Once, execute: Callable[[Plain, Retry], Fresh]) ->
     if isinstance(outcome, Queued):
         asked = command.command
         size = granted_bytes(asked, len(asked.locks) if isinstance(asked, AcquireAll) else 1)
+    elif known is not None:
+        _end_wait(book, known)
     book.keys.keep(command.key, command.fingerprint, outcome, book.now_ms, granted_bytes=size)
     return outcome
+
+
+def _end_wait(book: Book, known: KeyRecord) -> None:
+    """Let a wait go whose request was refused when it was asked again: a key has one answer."""
+    assert isinstance(known.outcome, Queued)
+    wait = book.waiters.get(known.outcome.ticket)
+    if wait is not None and wait.key == known.key:
+        book.leave(wait, Left.REPLACED)
 
 
 def _as_of_now(book: Book, outcome: Fresh) -> Fresh:

@@ -71,8 +71,10 @@ class KeyMemory:
     ) -> None:
         """Remember what a request gave, unless it is to be tried again.
 
+        Nor is it where the last room was taken since: by a wait that the request itself ended.
+
         Args:
-            key: There was room for it.
+            key: There was room for it before the request was done.
             fingerprint: Of the request.
             outcome: What it gave.
             now_ms: Cluster time.
@@ -80,7 +82,7 @@ class KeyMemory:
 
         """
         self._forget(key)
-        if isinstance(outcome, NOT_KEPT):
+        if isinstance(outcome, NOT_KEPT) or len(self._records) >= self._bounds.keys:
             return
         size = granted_bytes if isinstance(outcome, Queued) else len(_encoder.encode(outcome))
         self._records[key] = KeyRecord(key, fingerprint, outcome, now_ms, size)
@@ -92,9 +94,10 @@ class KeyMemory:
         """Remember what the wait of ``ticket`` came to.
 
         A wait may last longer than its key is remembered. Then it is remembered anew if there is
-        room, and not at all if the key stands for another request by now.
+        room, and not at all if the key stands for another request by now. Where there is none only
+        its caller is told, and the same request is a new one when it is asked again.
         """
-        record = self._records.get(key)
+        record = self.find(key, now_ms)
         if record is None:
             if self.full() is None:
                 self.keep(key, fingerprint, outcome, now_ms)

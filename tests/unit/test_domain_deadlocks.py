@@ -134,10 +134,11 @@ def test_an_owner_of_many_waits_is_looked_at_once(monkeypatch: pytest.MonkeyPatc
         looked.append(party)
         return of_party(waiters, party)
 
-    asking.all(wants("cay", "b"))
+    asking.all(wants("bob", "a"))
+    graph = asking.caller.table._book.graph
     monkeypatch.setattr(Waiters, "of_party", counting)
 
-    assert isinstance(asking.all(wants("bob", "a")), Queued)
+    assert graph.cycle(("bob", 0), 10 * waits) is None
     assert looked.count(("ann", 0)) == 1
 
 
