@@ -7,12 +7,14 @@ import msgspec
 from msgspec import UNSET
 
 from gorilla.api.answers import encode_json
+from gorilla.api.showing import link_body
 from gorilla.domain.events import (
     Acquired,
     Event,
     Expired,
     Extended,
     Forced,
+    Hold,
     LeftEvent,
     LockEvent,
     MembersChanged,
@@ -27,6 +29,7 @@ from gorilla.wire.events import (
     ExtendedEventBody,
     ForcedEventBody,
     GapEventBody,
+    HeldBody,
     LeftEventBody,
     MemberEventBody,
     PositionEventBody,
@@ -169,6 +172,17 @@ def _wait_body(event: QueuedEvent | LeftEvent) -> EventBody:
         wait=seconds(event.wait_ms),
         blocked_by=event.blocked_by,
         reason=event.reason or UNSET,
+        held=UNSET if event.held is None else _held_body(event.held),
+        chain=tuple(map(link_body, event.chain)) or UNSET,
+    )
+
+
+def _held_body(hold: Hold) -> HeldBody:
+    return HeldBody(
+        owner=hold.holder,
+        since=timestamp(hold.since_wall_ms),
+        until=timestamp(hold.until_wall_ms),
+        reason=hold.reason or UNSET,
     )
 
 
@@ -185,6 +199,7 @@ def _hold_body(
                 limit=event.slots or UNSET,
                 session=event.session or UNSET,
                 waited=seconds(event.waited_ms),
+                ticket=event.ticket or UNSET,
                 reason=event.reason or UNSET,
             )
         case Extended():

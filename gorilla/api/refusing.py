@@ -6,6 +6,7 @@ from typing import Final
 from gorilla.api.showing import link_body
 from gorilla.domain.commands import SHARED
 from gorilla.domain.events import Left
+from gorilla.domain.links import Link
 from gorilla.domain.outcomes import (
     Clash,
     Cooling,
@@ -13,7 +14,6 @@ from gorilla.domain.outcomes import (
     Full,
     Held,
     KeyConflict,
-    Link,
     Mismatch,
     NotFound,
     NotHolder,

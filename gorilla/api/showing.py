@@ -7,7 +7,8 @@ from msgspec import UNSET, UnsetType
 
 from gorilla.domain.commands import SHARED, Policy
 from gorilla.domain.explaining import Explanation
-from gorilla.domain.outcomes import Lease, Link, Session
+from gorilla.domain.links import Link
+from gorilla.domain.outcomes import Lease, Session
 from gorilla.service.locks import LeaseView, WaiterView
 from gorilla.service.sessions import SessionView
 from gorilla.wire.bodies import HeldLockBody, LockBody, ReleaseRequestBody, WaiterBody

@@ -1,15 +1,16 @@
 """The rules of getting a lock: at once, by queueing, several together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from gorilla.domain import limits
 from gorilla.domain.book import Book
+from gorilla.domain.chains import chain
 from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim
 from gorilla.domain.deadlocks import SearchTooLargeError
-from gorilla.domain.events import Left, QueuedEvent
+from gorilla.domain.events import Hold, Left, QueuedEvent
 from gorilla.domain.granting import (
     claim,
     clamped_ttl,
@@ -39,7 +40,7 @@ from gorilla.domain.outcomes import (
     Turn,
 )
 from gorilla.domain.policies import lowered
-from gorilla.domain.waiters import EXCLUSIVE, Waiter, is_blocked
+from gorilla.domain.waiters import EXCLUSIVE, Party, Waiter, is_blocked
 
 Retry = tuple[str, bytes]
 """Idempotency key and fingerprint of a request; empty: none."""
@@ -302,14 +303,15 @@ def _queue(book: Book, asked: Waiter) -> Fresh:
 
 
 def _record_queued(book: Book, waiter: Waiter, lock: str) -> None:
-    blockers: dict[str, None] = {}
-    for lease in book.records.holders(lock)[:_BLOCKERS_SHOWN]:
-        blockers[lease.holder] = None
-    queue = book.waiters.queue(lock)
+    holders, queue = book.records.holders(lock), book.waiters.queue(lock)
+    blockers: dict[str, Party] = {}
+    for lease in holders[:_BLOCKERS_SHOWN]:
+        blockers.setdefault(lease.holder, (lease.holder, lease.session))
     for ahead in queue.values():
         if ahead.ticket == waiter.ticket or len(blockers) >= _BLOCKERS_SHOWN:
             break
-        blockers[ahead.holder] = None
+        blockers.setdefault(ahead.holder, ahead.party)
+    first = next(iter(blockers.values()), None)
     book.record(
         QueuedEvent(
             *book.number(lock, waiter.holder),
@@ -320,5 +322,15 @@ def _record_queued(book: Book, waiter: Waiter, lock: str) -> None:
             waiter.until_ms - waiter.since_ms,
             tuple(blockers),
             waiter.reason,
+            _hold_of(book, holders),
+            () if first is None else chain(book.records.holders, book.waiters, first),
         )
     )
+
+
+def _hold_of(book: Book, holders: Sequence[Lease]) -> Hold | None:
+    if not holders:
+        return None
+    lease = min(holders, key=book.ends_ms)
+    until_wall_ms = book.wall_ms + book.remaining_ms(lease)
+    return Hold(lease.holder, lease.created_wall_ms, until_wall_ms, lease.reason)

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from gorilla.domain.commands import SHARED
-from gorilla.domain.outcomes import Lease, Link
+from gorilla.domain.links import Link
+from gorilla.domain.outcomes import Lease
 from gorilla.domain.waiters import EXCLUSIVE, Party, Waiter, Waiters, is_blocked
 
 Holders = Callable[[str], tuple[Lease, ...]]

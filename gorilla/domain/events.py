@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from gorilla.domain.links import Link
+
 
 class Left(StrEnum):
     """Why a waiter left its queue without the lock."""
@@ -46,6 +48,8 @@ class Acquired(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     waited_ms: int = 0
     """How long it was queued for."""
     reason: str = ""
+    ticket: int = 0
+    """Number of the wait that it ended; 0: it was granted at once."""
 
 
 class Extended(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -102,6 +106,16 @@ class Forced(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     by: str
 
 
+class Hold(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A hold that somebody waits behind."""
+
+    holder: str
+    since_wall_ms: int
+    until_wall_ms: int
+    """When it ends at the latest, unless it is extended."""
+    reason: str = ""
+
+
 class QueuedEvent(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
     """Somebody began to wait for a lock."""
 
@@ -120,6 +134,10 @@ class QueuedEvent(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False)
     blocked_by: tuple[str, ...]
     """Owners that hold it, or reserve it, at most ten."""
     reason: str = ""
+    held: Hold | None = None
+    """The hold that ends first, unless it is extended."""
+    chain: tuple[Link, ...] = ()
+    """What keeps the first in the way, if it waits itself."""
 
 
 class LeftEvent(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):

@@ -4,15 +4,14 @@ from typing import Final
 
 import msgspec
 
-from gorilla.domain.commands import SHARED
+from gorilla.domain.chains import chain
 from gorilla.domain.lease_clock import remaining_ms
+from gorilla.domain.links import Link
 from gorilla.domain.looking import Looking
-from gorilla.domain.outcomes import Lease, Link
-from gorilla.domain.waiters import EXCLUSIVE, Party, Waiter
+from gorilla.domain.outcomes import Lease
+from gorilla.domain.waiters import Waiter
 
 HOLDERS_SHOWN: Final = 10
-CHAIN_MAX: Final = 10
-"""Steps of a chain behind a holder that are told."""
 
 
 class ExplainedHolder(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +82,7 @@ def explain(
         ahead=ahead,
         holders=holders,
         own_ms=max((remaining_ms(now_ms, table.ends_ms(lease)) for lease in own), default=None),
-        first_waits_for=() if first is None else _chain(table, first.party),
+        first_waits_for=() if first is None else chain(table.holders, table.waiters, first.party),
         cooling_ms=max(0, table.cooling_until_ms(lock) - now_ms),
     )
     return msgspec.structs.replace(found, sentence=_sentence(found, len(others), first))
@@ -100,39 +99,8 @@ def _holder(table: Looking, lease: Lease, now_ms: int) -> ExplainedHolder:
         reason=lease.reason,
         fencing_token=lease.fencing_token,
         slots=lease.slots,
-        waits_for=_chain(table, (lease.holder, lease.session)),
+        waits_for=chain(table.holders, table.waiters, (lease.holder, lease.session)),
     )
-
-
-def _chain(table: Looking, party: Party) -> tuple[Link, ...]:
-    """Follow the first wait of ``party``, then that of whoever is in its way, and so on."""
-    links: list[Link] = []
-    seen = {party}
-    while len(links) < CHAIN_MAX:
-        step = _first_blocker(table, party)
-        if step is None:
-            break
-        party, link = step
-        links.append(link)
-        if party in seen:
-            break
-        seen.add(party)
-    return tuple(links)
-
-
-def _first_blocker(table: Looking, party: Party) -> tuple[Party, Link] | None:
-    for waiter in table.waiters.of_party(party):
-        for lock in waiter.locks:
-            for lease in table.holders(lock):
-                if waiter.slots != SHARED or lease.slots == EXCLUSIVE:
-                    link = Link(waiter.holder, lock, lease.holder, holds=True)
-                    return (lease.holder, lease.session), link
-            for ahead in table.waiters.queue(lock).values():
-                if ahead.ticket == waiter.ticket:
-                    break
-                if waiter.slots != SHARED or ahead.slots != SHARED:
-                    return ahead.party, Link(waiter.holder, lock, ahead.holder, holds=False)
-    return None
 
 
 def _sentence(found: Explanation, holders: int, first: Waiter | None) -> str:

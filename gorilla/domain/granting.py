@@ -159,7 +159,16 @@ def _grant_one(book: Book, asked: Waiter, lock: str, secret: str, group: str) ->
     book.begin(lease)
     fields = book.number(lock, asked.holder)
     book.record(
-        Acquired(*fields, token, ttl_ms, asked.slots, asked.session, waited_ms, asked.reason)
+        Acquired(
+            *fields,
+            token,
+            ttl_ms,
+            asked.slots,
+            asked.session,
+            waited_ms,
+            asked.reason,
+            asked.ticket,
+        )
     )
     if policy.gap_ms:
         book.cooling[lock] = now_ms + policy.gap_ms

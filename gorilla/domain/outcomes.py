@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from gorilla.domain.events import Left
+from gorilla.domain.links import Link
 
 
 class Clash(StrEnum):
@@ -178,16 +179,6 @@ class Queued(
     ticket: int
     position: int
     """In the queue, from 1; of several locks the largest."""
-
-
-class Link(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """One step of a cycle: ``waiter`` waits for ``lock``, which ``holder`` has or comes before."""
-
-    waiter: str
-    lock: str
-    holder: str
-    holds: bool
-    """Whether it holds the lock; else it is ahead in the queue."""
 
 
 class Deadlock(

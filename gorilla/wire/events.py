@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gorilla.wire.bodies import FencingToken, Owner, Resource, Seconds, Timestamp, WireBody
 from gorilla.wire.fields import FieldRuleError, bounded_int
+from gorilla.wire.looking import LinkBody
 
 EVENT_NUMBER_MAX: Final = (1 << 53) - 1
 """The largest integer that every JSON reader keeps exact."""
@@ -63,6 +64,10 @@ class AcquiredEventBody(_OfHold, frozen=True, kw_only=True, tag_field="type", ta
     expire_at: Timestamp | UnsetType = UNSET
     session: SessionNumber | UnsetType = UNSET
     waited: Annotated[Seconds, Meta(description="Seconds that it was queued for.")]
+    ticket: (
+        Annotated[int, Meta(ge=1, description="Number of its wait; absent when it had none.")]
+        | UnsetType
+    ) = UNSET
     reason: Reason | UnsetType = UNSET
 
 
@@ -100,6 +105,15 @@ class ForcedEventBody(_OfHold, frozen=True, kw_only=True, tag_field="type", tag=
     by: Annotated[str, Meta(description="Who did; absent when it wasn't said.")] | UnsetType = UNSET
 
 
+class HeldBody(WireBody, frozen=True, kw_only=True):
+    """A hold that somebody waits behind."""
+
+    owner: Owner
+    since: Timestamp
+    until: Annotated[Timestamp, Meta(description="At the latest, unless it is extended.")]
+    reason: Reason | UnsetType = UNSET
+
+
 class QueuedEventBody(_OfLock, frozen=True, kw_only=True, tag_field="type", tag="queued"):
     """Somebody (``owner``) began to wait for a lock."""
 
@@ -114,6 +128,17 @@ class QueuedEventBody(_OfLock, frozen=True, kw_only=True, tag_field="type", tag=
         tuple[str, ...], Meta(description="Owners that hold it or are next; ten at most.")
     ]
     reason: Reason | UnsetType = UNSET
+    held: (
+        Annotated[HeldBody, Meta(description="The hold that ends first; absent when it is free.")]
+        | UnsetType
+    ) = UNSET
+    chain: (
+        Annotated[
+            tuple[LinkBody, ...],
+            Meta(description="What the first in the way waits for itself; absent when it doesn't."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class LeftEventBody(_OfLock, frozen=True, kw_only=True, tag_field="type", tag="left"):

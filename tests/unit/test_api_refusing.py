@@ -8,6 +8,7 @@ import pytest
 from gorilla.api.presenting import problem_answer
 from gorilla.api.refusing import refusal, refused
 from gorilla.domain import limits
+from gorilla.domain.links import Link
 from gorilla.domain.outcomes import (
     Clash,
     Cooling,
@@ -16,7 +17,6 @@ from gorilla.domain.outcomes import (
     Full,
     Held,
     KeyConflict,
-    Link,
     Mismatch,
     NotFound,
     NotHolder,

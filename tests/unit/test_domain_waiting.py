@@ -15,6 +15,7 @@ from gorilla.domain.commands import (
 )
 from gorilla.domain.events import Acquired, Left, LeftEvent, QueuedEvent
 from gorilla.domain.limits import CLAIM_MS_MAX, WAITER_ORIGIN_IDLE_MS_MAX
+from gorilla.domain.links import Link
 from gorilla.domain.outcomes import (
     Clash,
     Deadlock,
@@ -22,7 +23,6 @@ from gorilla.domain.outcomes import (
     Granted,
     GrantedAll,
     Held,
-    Link,
     Mismatch,
     Queued,
     Reserved,
@@ -273,6 +273,8 @@ def test_a_snapshot_keeps_the_queue(line: Line):
 
 def test_queueing_and_granting_are_events(line: Line):
     line.ask(wants("ann"))
+    line.ask(wants("cay", "other"))
+    line.ask(wants("ann", "other"))
     queued = line.do(wants("bob"))
     line.tickets["s-bob-db"] = queued.outcomes[0][2].ticket
     line.do(let_go("ann"))
@@ -281,9 +283,14 @@ def test_queueing_and_granting_are_events(line: Line):
     (event,) = queued.events
     assert isinstance(event, QueuedEvent)
     assert (event.ticket, event.position, event.blocked_by) == (event.number, 1, ("ann",))
+    assert event.held is not None
+    assert (event.held.holder, event.held.until_wall_ms - event.held.since_wall_ms) == (
+        "ann", 10_000,
+    )  # fmt: skip
+    assert event.chain == (Link("ann", "other", "cay", holds=True),)
     (granted,) = applied.events
     assert isinstance(granted, Acquired)
-    assert (granted.holder, granted.waited_ms) == ("bob", 2)
+    assert (granted.holder, granted.waited_ms, granted.ticket) == ("bob", 2, event.ticket)
 
 
 def test_waiters_of_two_lost_nodes_leave_in_the_same_order_after_a_snapshot(line: Line):
