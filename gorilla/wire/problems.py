@@ -153,8 +153,8 @@ PROBLEMS: Final[dict[ProblemCode, ProblemKind]] = {
     ),
     ProblemCode.ARCHIVE_UNAVAILABLE: ProblemKind(
         503,
-        "Snapshot archive unavailable",
-        "The database for snapshots can't be used; nothing was done, and locks go on.",
+        "Database unavailable",
+        "The database of snapshots and history can't be used; nothing was done, and locks go on.",
     ),
     ProblemCode.RECOVERING: ProblemKind(
         503,

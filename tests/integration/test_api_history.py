@@ -201,6 +201,7 @@ async def test_while_the_database_is_down_the_history_is_not_there_and_locks_are
 
     problem = expect_problem(answered, ProblemCode.ARCHIVE_UNAVAILABLE)
     assert "refuses the connection" in problem["detail"]
+    assert problem["title"] == "Database unavailable"
     assert int(answered.headers["retry-after"]) >= 1
     assert lock["owner"] == "worker-1"
 
