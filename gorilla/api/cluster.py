@@ -6,7 +6,13 @@ from gorilla.api.answers import Answer, answer_json
 from gorilla.api.requests import Call
 from gorilla.service.cluster import ClusterService, ClusterStatus
 from gorilla.service.ports import ConsensusView, Member, MemberProgress
-from gorilla.wire.bodies import ClusterBody, LeaderBody, MemberBody, SnapshotHealthBody
+from gorilla.wire.bodies import (
+    ClusterBody,
+    HistoryHealthBody,
+    LeaderBody,
+    MemberBody,
+    SnapshotHealthBody,
+)
 from gorilla.wire.times import timestamp_of
 
 Role = Literal["leader", "follower", "candidate", "unknown"]
@@ -29,6 +35,7 @@ def _cluster_body(status: ClusterStatus) -> ClusterBody:
     others = (_other_member(view, progress) for progress in view.progress)
     members = sorted((_this_member(status), *others), key=lambda body: body.name)
     newest, failing = status.snapshots.last_stored, status.snapshots.failing_since
+    unwritten_since = status.history.failing_since
     return ClusterBody(
         cluster_id=view.cluster_id,
         name=status.name,
@@ -43,6 +50,8 @@ def _cluster_body(status: ClusterStatus) -> ClusterBody:
         caught_up=view.caught_up,
         draining=status.is_draining,
         held=status.held,
+        waiting=status.waiting,
+        sessions=status.sessions,
         fencing_counter=status.fencing_counter,
         chain=status.chain,
         uptime=round(status.uptime_s, 3),
@@ -52,6 +61,11 @@ def _cluster_body(status: ClusterStatus) -> ClusterBody:
             configured=status.snapshots.configured,
             stored_at=None if newest is None else timestamp_of(newest.taken_at),
             failing_since=None if failing is None else timestamp_of(failing),
+        ),
+        history=HistoryHealthBody(
+            configured=status.history.configured,
+            behind=status.history.behind,
+            failing_since=None if unwritten_since is None else timestamp_of(unwritten_since),
         ),
         members=tuple(members),
     )

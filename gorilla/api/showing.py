@@ -69,6 +69,8 @@ def held_lock_body(view: LeaseView) -> HeldLockBody:
         waited=seconds(lease.waited_ms) if lease.waited_ms else UNSET,
         reason=lease.reason or UNSET,
         release_requested=_release_requested(lease),
+        holders=view.holders if view.holders > 1 else UNSET,
+        waiting=view.waiting or UNSET,
     )
 
 

@@ -114,8 +114,7 @@ def build_services(
     fail: Callable[[BaseException], None],
 ) -> Services:
     """Build the use cases of ``node`` on ``consensus``; ``fail`` ends a node that can't go on."""
-    loop = asyncio.get_running_loop()
-    origin = uuid.uuid4().hex
+    loop, origin = asyncio.get_running_loop(), uuid.uuid4().hex
     limits = ProposalLimits(
         pending_max=config.locks.pending_max, leader_grace_s=config.locks.leader_grace_s
     )
@@ -138,6 +137,8 @@ def build_services(
         keep_count=config.snapshots.keep_count,
         keep_days=config.snapshots.keep_days,
     )
+    events = EventLog(replica)
+    history = build_history(config, consensus, replica, events, clock)
     cluster = ClusterService(
         consensus,
         replica,
@@ -145,8 +146,8 @@ def build_services(
         version,
         name=config.cluster.name,
         snapshots=keeper.health,
+        history=history.writer.health,
     )
-    events = EventLog(replica)
     return Services(
         replica=replica,
         proposals=proposals,
@@ -157,7 +158,7 @@ def build_services(
         cluster=cluster,
         events=events,
         feed=EventFeed(EventService(events, consensus, cluster), http_limits(config)),
-        history=build_history(config, consensus, replica, events, clock),
+        history=history,
         keeper=keeper,
         noting=MembersNoting(consensus, replica, proposals),
         upgrading=Upgrading(consensus, replica, config.cluster.finalise_level),

@@ -5,11 +5,13 @@ from typing import Final
 
 import msgspec
 
+from gorilla.service.history import HistoryHealth
 from gorilla.service.ports import Clock, Consensus, ConsensusView, Role
 from gorilla.service.replica import LockReplica
 from gorilla.service.snapshots import SnapshotHealth
 
 _NO_ARCHIVE: Final = SnapshotHealth(configured=False)
+_NO_HISTORY: Final = HistoryHealth(configured=False)
 
 
 class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +24,10 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Cluster time; an estimate on any node but the leader."""
     held: int
     """Leases in this node's state."""
+    waiting: int
+    """Waits in this node's state."""
+    sessions: int
+    """Sessions in this node's state."""
     fencing_counter: int
     """The largest fencing token in this node's state."""
     chain: str
@@ -37,6 +43,7 @@ class ClusterStatus(msgspec.Struct, frozen=True, kw_only=True):
     uptime_s: float
     is_draining: bool
     snapshots: SnapshotHealth
+    history: HistoryHealth
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -58,7 +65,7 @@ class Readiness(msgspec.Struct, frozen=True):
 class ClusterService:
     """Looks at the node; decides whether it is ready."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - everything it looks at is an input
         self,
         consensus: Consensus,
         replica: LockReplica,
@@ -67,14 +74,16 @@ class ClusterService:
         *,
         name: str = "gorilla",
         snapshots: Callable[[], SnapshotHealth] = lambda: _NO_ARCHIVE,
+        history: Callable[[], HistoryHealth] = lambda: _NO_HISTORY,
     ) -> None:
-        """Look at ``consensus``, ``replica`` and ``snapshots``; the uptime counts from now on."""
+        """Look at all of these; the uptime counts from now on."""
         self._consensus = consensus
         self._replica = replica
         self._clock = clock
         self._version = version
         self._name = name
         self._snapshots = snapshots
+        self._history = history
         self._started_s = clock.monotonic()
         self._stopping = False
         self._drained = False
@@ -87,6 +96,8 @@ class ClusterService:
             consensus=self._consensus.view(),
             now_ms=self._replica.now_ms(),
             held=table.held,
+            waiting=len(table.waiters),
+            sessions=table.session_count,
             fencing_counter=table.fencing_counter,
             chain=table.chain.hex(),
             applied_index=self._replica.applied_index,
@@ -96,6 +107,7 @@ class ClusterService:
             uptime_s=self._clock.monotonic() - self._started_s,
             is_draining=self._stopping or self._drained,
             snapshots=self._snapshots(),
+            history=self._history(),
         )
 
     def readiness(self) -> Readiness:

@@ -30,6 +30,10 @@ class LeaseView(msgspec.Struct, frozen=True):
     """How long its holder may still count on it."""
     expires_wall_ms: int
     """When that is over by the wall clock (milliseconds since 1970, UTC)."""
+    holders: int = 0
+    """In a list: how many hold its lock, this one counted."""
+    waiting: int = 0
+    """In a list: how many queue for its lock."""
 
 
 class WaiterView(msgspec.Struct, frozen=True):
@@ -178,10 +182,15 @@ class LockReader:
         else:
             cursor = last if len(looked_at) > most else None
         return LeasePage(
-            leases=tuple(self._view(lease, now_ms) for lease in page),
+            leases=tuple(self._listed(lease, now_ms) for lease in page),
             cursor=cursor,
             age_ms=age_ms,
         )
+
+    def _listed(self, lease: Lease, now_ms: int) -> LeaseView:
+        table, view = self._replica.table, self._view(lease, now_ms)
+        holders, queue = table.holders(lease.lock), table.waiters.queue(lease.lock)
+        return msgspec.structs.replace(view, holders=len(holders), waiting=len(queue))
 
     def _view(self, lease: Lease, now_ms: int) -> LeaseView:
         # What counts is that the state still has it: a lease whose time is over by the clock

@@ -130,6 +130,14 @@ class HeldLockBody(WireBody, frozen=True, kw_only=True):
     ) = UNSET
     reason: Reason | UnsetType = UNSET
     release_requested: ReleaseRequestBody | UnsetType = UNSET
+    holders: (
+        Annotated[int, Meta(ge=2, description="In lists: how many hold it, when several do.")]
+        | UnsetType
+    ) = UNSET
+    waiting: (
+        Annotated[int, Meta(ge=1, description="In lists: how many queue for it, when any do.")]
+        | UnsetType
+    ) = UNSET
 
 
 class LockListBody(WireBody, frozen=True, kw_only=True):
@@ -239,6 +247,23 @@ class SnapshotHealthBody(WireBody, frozen=True, kw_only=True):
     ]
 
 
+class HistoryHealthBody(WireBody, frozen=True, kw_only=True):
+    """Whether the history is written, as the answering node sees it."""
+
+    configured: Annotated[bool, Meta(description="Whether there is one.")]
+    behind: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(description="Events that are not in it yet; known on the leader only."),
+    ]
+    failing_since: Annotated[
+        Timestamp | None,
+        Meta(
+            description="The alarm: since when it can't be written, on the leader only; null while "
+            "it can."
+        ),
+    ]
+
+
 class ClusterBody(WireBody, frozen=True, kw_only=True):
     """The cluster, as the answering node sees it."""
 
@@ -255,6 +280,8 @@ class ClusterBody(WireBody, frozen=True, kw_only=True):
     caught_up: bool
     draining: bool
     held: Annotated[int, Meta(ge=0, description="Locks held, in this node's copy of the state.")]
+    waiting: Annotated[int, Meta(ge=0, description="Waits for locks, likewise.")]
+    sessions: Annotated[int, Meta(ge=0, description="Sessions that live, likewise.")]
     fencing_counter: Annotated[int, Meta(ge=0, description="The largest number ever granted.")]
     chain: Annotated[
         str,
@@ -266,6 +293,7 @@ class ClusterBody(WireBody, frozen=True, kw_only=True):
         int, Meta(ge=1, description="The feature level in use: grows when an upgrade is finalised.")
     ] = 1
     snapshots: SnapshotHealthBody
+    history: HistoryHealthBody
     members: tuple[MemberBody, ...]
 
 

@@ -10,6 +10,7 @@ from typing_extensions import override
 from gorilla.domain.outcomes import Full, Recovering
 from gorilla.service.cluster import ClusterService
 from gorilla.service.errors import StartingError
+from gorilla.service.history import HistoryHealth
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import ProposalLimits
 from gorilla.service.ports import MemberProgress
@@ -17,7 +18,7 @@ from gorilla.service.snapshots import MaybeStoredError, SnapshotHealth, StorageU
 from gorilla.wire.problems import ProblemCode
 from tests.support.api import Snapshots, running_api
 from tests.support.api_caller import expect_bad_fields, expect_lock, expect_problem
-from tests.support.service import Fate, Node, member
+from tests.support.service import Fate, Node, member, waiting
 
 BODY = {"owner": "anna", "timeout": 30}
 LOCK = "/api/v1/locks/a"
@@ -275,6 +276,46 @@ async def test_the_cluster_shows_since_when_snapshots_fail_and_not_why() -> None
     }
     assert b"db:5432" not in alarmed.content
     assert without.json["snapshots"]["configured"] is False
+
+
+async def test_the_cluster_shows_how_far_the_history_is_and_not_why_it_fails() -> None:
+    node = Node()
+    since = datetime(2025, 5, 4, 10, 11, 12, 900_000, tzinfo=UTC)
+    health = HistoryHealth(
+        configured=True, behind=3, failing_since=since, last_error="db:5432 is down"
+    )
+    failing = ClusterService(node.consensus, node.replica, node.clock, "1", history=lambda: health)
+    async with running_api(node, cluster=failing) as api:
+        alarmed = await api.ask("GET", "/api/v1/cluster")
+    async with running_api(node) as api:
+        without = await api.ask("GET", "/api/v1/cluster")
+
+    assert alarmed.json["history"] == {
+        "configured": True,
+        "behind": 3,
+        "failingSince": "2025-05-04T10:11:12",
+    }
+    assert b"db:5432" not in alarmed.content
+    assert without.json["history"] == {"configured": False, "behind": None, "failingSince": None}
+    assert (without.json["waiting"], without.json["sessions"]) == (0, 0)
+
+
+async def test_a_list_counts_those_who_hold_a_lock_and_those_who_queue_for_it() -> None:
+    node = Node()
+    async with running_api(node) as api:
+        for owner in ("a", "b"):
+            body = {"owner": owner, "timeout": 60, "mode": "shared"}
+            await api.ask("POST", "/api/v1/locks/read", json=body)
+        await api.ask("POST", "/api/v1/locks/alone", json=BODY)
+        queueing = await waiting(node, "c", lock="read")
+        listed = await api.ask("GET", "/api/v1/locks?owner=a")
+        alone = await api.ask("GET", "/api/v1/locks?prefix=alone")
+        queueing.cancel()
+
+    [lock] = listed.json["locks"]
+    assert (lock["resource"], lock["holders"], lock["waiting"]) == ("read", 2, 1)
+    [other] = alone.json["locks"]
+    assert not {"holders", "waiting"} & other.keys()
 
 
 # Snapshots

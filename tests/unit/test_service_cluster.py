@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from gorilla.consensus.gate import ConsensusGate
 from gorilla.domain.outcomes import Granted
 from gorilla.service.cluster import ClusterService, Readiness
+from gorilla.service.history import HistoryHealth
 from gorilla.service.snapshots import SnapshotHealth
-from tests.support.service import Node, member, on_virtual_time
+from tests.support.service import Node, acquired, member, on_virtual_time, waiting
 
 
 def failing(readiness: Readiness) -> list[str]:
@@ -99,6 +100,26 @@ async def test_the_status_has_the_cluster_s_name_and_the_alarm_of_its_snapshots(
     )
 
     assert (cluster.view().name, cluster.view().snapshots) == ("night", health)
+
+
+@on_virtual_time
+async def test_the_status_counts_waits_and_sessions_and_has_the_alarm_of_the_history():
+    node = Node()
+    health = HistoryHealth(
+        configured=True, behind=7, failing_since=datetime(2025, 5, 4, tzinfo=UTC)
+    )
+    cluster = ClusterService(
+        node.consensus, node.replica, node.clock, "1.2.3", history=lambda: health
+    )
+    await acquired(node, "a")
+    call = await waiting(node, "b")
+    await node.sessions.open(holder="a", ttl_ms=10_000)
+
+    status = cluster.view()
+
+    assert (status.held, status.waiting, status.sessions) == (1, 1, 1)
+    assert status.history == health
+    call.cancel()
 
 
 @on_virtual_time
