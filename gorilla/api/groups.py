@@ -9,6 +9,8 @@ from gorilla.api.requests import Call
 from gorilla.api.route_parts import BODY, WRITE, follows, replayed_header
 from gorilla.api.routing import Route, Success
 from gorilla.api.showing import lock_body
+from gorilla.domain import lease_clock
+from gorilla.domain.limits import NEVER_MS
 from gorilla.domain.outcomes import Lease, NotFound, ReleasedAll, RenewedAll
 from gorilla.service.repairs import RepairService
 from gorilla.wire.asking import ExtendBody, GroupBody
@@ -56,10 +58,24 @@ def answer_group(leases: tuple[Lease, ...], remaining_ms: int, *, replayed: bool
     """Answer with locks that were given at once; ``remaining_ms`` is of the one that ends first."""
     least_ms = 0 if replayed else 1
     locks = tuple(
-        lock_body(lease, remaining_ms, lease.expires_wall_ms, least_ms=least_ms) for lease in leases
+        lock_body(lease, left_ms, lease.expires_wall_ms, least_ms=least_ms)
+        for lease, left_ms in zip(leases, _left_ms(leases, remaining_ms), strict=True)
     )
     body = GroupBody(locks=locks, group=leases[0].group)
     return answer_json(body, headers=replayed_header(replayed=replayed))
+
+
+def _left_ms(leases: tuple[Lease, ...], remaining_ms: int) -> list[int]:
+    """Return what is left of each; a policy may let some of them last for longer than others."""
+    first_ms = min(lease.expires_at_ms for lease in leases)
+    if not remaining_ms:
+        return [0] * len(leases)
+    return [
+        remaining_ms
+        if lease.expires_at_ms == NEVER_MS
+        else remaining_ms + lease_clock.remaining_ms(first_ms, lease.expires_at_ms)
+        for lease in leases
+    ]
 
 
 def _refused(outcome: object, *, replayed: bool) -> ProblemError:

@@ -130,3 +130,20 @@ async def a_policy_without_rules_frees_its_prefix_from_shorter_ones(
     await dropped(caller, f"{caller.resource}/free")
 
     assert lock["timeout"] > 50
+
+
+@case
+async def each_of_several_locks_lasts_as_long_as_its_own_policy_says(
+    session: aiohttp.ClientSession, base_url: str
+) -> None:
+    caller = Caller(session, base_url)
+    short, long = f"{caller.resource}/short", f"{caller.resource}/long"
+    await ruled(caller, short, maxTimeout=20)
+    body = {"resources": [short, long], "owner": "anna", "timeout": 100}
+    answered = await caller.ask("POST", "/api/v1/locks", json=body)
+    await dropped(caller, short)
+
+    assert answered.status == 200, answered
+    first, second = (lock["timeout"] for lock in answered.json["locks"])
+    assert 19 < first <= 20
+    assert 99 < second <= 100
