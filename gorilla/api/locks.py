@@ -96,6 +96,8 @@ class LockCalls:
         if isinstance(outcome, NotHolder):
             detail = "The session belongs to another owner."
             return ProblemError(problem.code, detail, headers=problem.headers)
+        if isinstance(outcome, Reserved) and outcome.holder == asked["holder"]:
+            problem = _in_its_own_way(problem, outcome)
         if isinstance(outcome, Held | Reserved | WaitEnded) and not replayed:
             named = "" if isinstance(outcome, WaitEnded) else outcome.lock
             _explain(problem, self._explained((named,) if named else locks, asked))
@@ -222,6 +224,14 @@ def _asked_of(body: Body, errors: Errors) -> _Asked:
         session=session,
         reason=body.optional("reason", text_of, ""),
     )
+
+
+def _in_its_own_way(problem: ProblemError, outcome: Reserved) -> ProblemError:
+    detail = (
+        f"{outcome.holder!r} itself queued for {outcome.lock!r} before, in another session or "
+        "together with other locks, and that request comes first: let it end, or queue (wait)."
+    )
+    return ProblemError(problem.code, detail, extra=problem.extra, headers=problem.headers)
 
 
 def _explain(problem: ProblemError, found: Explanation) -> None:

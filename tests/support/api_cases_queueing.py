@@ -242,3 +242,20 @@ async def bad_fields_of_a_request_for_locks_are_named_at_once(
     )
     sharing = {"owner": "anna", "timeout": 1, "mode": "shared", "limit": 2}
     expect_bad_fields(await caller.acquire(sharing), "limit")
+
+
+@case
+async def an_owner_in_its_own_way_is_told_so(session: aiohttp.ClientSession, base_url: str) -> None:
+    caller = Caller(session, base_url)
+    other = caller.resource + "-other"
+    await caller.held(resource=other)
+    both = {"resources": [caller.resource, other], "owner": "bert", "timeout": 9, "wait": WAIT_S}
+    several = asyncio.ensure_future(caller.ask("POST", "/api/v1/locks", json=both))
+    await queue(caller, 1)
+    alone = await caller.acquire({"owner": "bert", "timeout": 30})
+    several.cancel()
+
+    problem = expect_problem(alone, ProblemCode.LOCK_HELD)
+    assert "itself queued for" in problem["detail"]
+    assert problem["reservedFor"] == "bert"
+    assert "holder" not in problem
