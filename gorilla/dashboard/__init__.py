@@ -1,4 +1,4 @@
-"""The page at ``/``: members, leader and held locks, live."""
+"""The page at ``/``: members, leader, held locks with their queues, and alarms, live."""
 
 import base64
 import hashlib

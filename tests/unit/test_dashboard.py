@@ -34,6 +34,9 @@ def test_the_script_asks_only_its_own_node():
     assert set(re.findall(r"""["'`](/[a-z_][^"'`]*)""", _inline("script"))) == {
         "/api/v1/cluster",
         "/api/v1/locks?",
+        "/api/v1/locks/",
+        "/explain?consistency=stale",
+        "/api/v1/history?limit=1",
     }
 
 
