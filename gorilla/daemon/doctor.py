@@ -1,4 +1,4 @@
-"""``gorillad doctor``: examines a data directory without changing one byte of it."""
+"""``gorillad doctor``: examines a data directory, changing not one byte of it, and the history."""
 
 import argparse
 import errno
@@ -15,6 +15,7 @@ from gorilla.consensus.disk import LOCK_NAME
 from gorilla.consensus.examining import Examination, Finding, Grade
 from gorilla.consensus.journal.records import FRAME_BYTES_MAX
 from gorilla.consensus.remedies import remedy_for
+from gorilla.daemon.doctor_history import examine_history
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.daemon.settings import Settings
 from gorilla.domain.table import LockTable
@@ -54,10 +55,13 @@ class ReadOnlyDirectory:
 
 def doctor(arguments: argparse.Namespace) -> int:
     """Examine, tell, and say by the exit code whether something must be done."""
-    directory, name = _which(arguments)
+    settings, directory, name = _which(arguments)
     if not directory.is_dir():
         raise CommandError(f"{directory} is no directory: nothing to examine")
     findings = examine(directory, name)
+    if settings is not None:
+        member = settings.member(name)
+        findings += examine_history(settings.config, member, ReadOnlyDirectory(directory))
     sys.stdout.write(f"{directory}\n")
     for finding in findings:
         _tell(finding)
@@ -66,12 +70,13 @@ def doctor(arguments: argparse.Namespace) -> int:
     return Exit.FAILED if trouble else Exit.DONE
 
 
-def _which(arguments: argparse.Namespace) -> tuple[Path, str | None]:
+def _which(arguments: argparse.Namespace) -> tuple[Settings | None, Path, str | None]:
+    """Say which directory, and of which node; no settings are read when a directory is named."""
     if arguments.directory is not None:
-        return arguments.directory, None
+        return None, arguments.directory, None
     settings = Settings(arguments)
     name = settings.member(arguments.node).name
-    return settings.config.data_dir(name), name
+    return settings, settings.config.data_dir(name), name
 
 
 def _tell(finding: Finding) -> None:
