@@ -40,6 +40,7 @@ SEEDS = {
     "waiting": 3,
     "queueing": 8,
     "queueing5": 3,
+    "queueing_churn": 4,
     "elections": 3,
     "reads": 2,
     "drift": 1,
@@ -130,6 +131,8 @@ def test_a_long_run_sums_up_what_happened(
         "several-in-part",
         "hang-up-forgotten",
         "turn-not-told",
+        "extended-past-its-lifetime",
+        "policy-not-asked-at-claim",
     ],
 )
 def test_a_planted_bug_is_found_within_five_seeds(name: str):

@@ -4,8 +4,11 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from gorilla.domain.commands import Policy
 from gorilla.domain.outcomes import (
+    Cooling,
     Deadlock,
+    Done,
     ForcedAway,
     Granted,
     GrantedAll,
@@ -14,6 +17,7 @@ from gorilla.domain.outcomes import (
     Lease,
     Mismatch,
     NotFound,
+    PolicyRefused,
     Released,
     ReleasedAll,
     Renewed,
@@ -70,6 +74,7 @@ def _do(process: Process, call: Call) -> Awaitable[Any]:
     wish, owner, key = call.operation.wish, call.operation.client, _key(call.operation.wish)
     lock = wish.locks[0] if wish.locks else ""
     sessions, repairs, locks = process.sessions, process.repairs, process.locks
+    policies = process.policies
     ttl_ms = wish.timeout_ms
     calls: dict[Asked, Callable[[], Awaitable[Any]]] = {
         Asked.ACQUIRE: lambda: locks.acquire(lock=lock, **_asked(call, key)),
@@ -81,6 +86,8 @@ def _do(process: Process, call: Call) -> Awaitable[Any]:
         Asked.OPEN: lambda: sessions.open(holder=owner, ttl_ms=ttl_ms, key=key),
         Asked.KEEP: lambda: sessions.keep(wish.session, key=key),
         Asked.END: lambda: sessions.end(wish.session, key=key),
+        Asked.RULE: lambda: policies.set(wish.policy or Policy(wish.prefix), key=key),
+        Asked.DROP: lambda: policies.drop(wish.prefix, key=key),
     }
     return calls[wish.kind]()
 
@@ -136,6 +143,7 @@ _PLAIN: dict[type, Result] = {
     ReleasedAll: Result.RELEASED,
     SessionEnded: Result.RELEASED,
     ForcedAway: Result.FORCED,
+    Done: Result.RULED,
     NotFound: Result.NOT_FOUND,
     SessionNotFound: Result.NOT_FOUND,
     TtlTooShort: Result.TOO_SHORT,
@@ -143,6 +151,8 @@ _PLAIN: dict[type, Result] = {
     Reserved: Result.NOT_NOW,
     Deadlock: Result.NOT_NOW,
     Mismatch: Result.NOT_NOW,
+    Cooling: Result.NOT_NOW,
+    PolicyRefused: Result.NOT_NOW,
     TimedOut: Result.NOT_NOW,
     WaitEnded: Result.NOT_NOW,
     KeyConflict: Result.CONFLICT,

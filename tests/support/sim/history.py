@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from typing_extensions import override
 
-from gorilla.domain.commands import Command
+from gorilla.domain.commands import Command, Policy
 from gorilla.domain.events import Event
 from gorilla.domain.outcomes import Outcome, Turn
 
@@ -50,6 +50,8 @@ class Result(StrEnum):
     """Whoever held it holds it no more (force)."""
     CONFLICT = "conflict"
     """The key is another request's: no client ever uses one so."""
+    RULED = "ruled"
+    """The policy is in force (set), or is no more (drop)."""
     HUNG_UP = "hung up"
     """The caller did not wait for the answer and told the node so."""
 
@@ -102,6 +104,8 @@ class Asked(StrEnum):
     KEEP = "keep session"
     END = "end session"
     FORCE = "force"
+    RULE = "set policy"
+    DROP = "drop policy"
 
 
 @dataclass(slots=True, frozen=True)
@@ -117,6 +121,9 @@ class Wish:
     token: str = ""
     key: str = ""
     """Idempotency key; empty: none."""
+    prefix: str = ""
+    """What the policy rules that is set or dropped."""
+    policy: Policy | None = None
 
 
 @dataclass(slots=True, kw_only=True)

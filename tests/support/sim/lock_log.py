@@ -8,7 +8,17 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gorilla.domain.commands import Acquire, AcquireAll, Claim, Command, Once, Plain
+from gorilla.domain.commands import (
+    Acquire,
+    AcquireAll,
+    Claim,
+    Command,
+    DropPolicy,
+    Once,
+    Plain,
+    Policy,
+    SetPolicy,
+)
 from gorilla.domain.events import (
     Acquired,
     Event,
@@ -19,6 +29,7 @@ from gorilla.domain.events import (
     ReleasedEvent,
 )
 from gorilla.domain.outcomes import (
+    Done,
     Granted,
     GrantedAll,
     Lease,
@@ -31,6 +42,8 @@ from tests.support.sim.history import Effects, History, Step
 
 EXCLUSIVE = 1
 SHARED = 0
+FREE = Policy("")
+"""What rules where no policy does."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -75,6 +88,10 @@ class State:
     """By lock and ticket, in the order of the log."""
     waits: dict[int, Wait] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    """By prefix."""
+    cooling: dict[str, int] = field(default_factory=dict)
+    """Cluster time before which a lock is not to be granted again."""
 
     def holders(self, lock: str) -> list[Held]:
         """Return who holds a lock."""
@@ -84,15 +101,20 @@ class State:
         """Return who queues for a lock and came before ``ticket``."""
         return [one for one in self.queues.get(lock, {}).values() if one.ticket < ticket]
 
+    def policy(self, lock: str) -> Policy:
+        """Return what rules a lock: of all prefixes that it begins with, the longest one's."""
+        fitting = [prefix for prefix in self.policies if lock.startswith(prefix)]
+        return self.policies[max(fitting, key=len)] if fitting else FREE
+
     def is_eligible(self, wait: Wait) -> bool:
-        """Return whether neither a holder nor who came before keeps anything from a wait."""
-        return all(
-            fits(
-                wait.slots,
-                [one.slots for one in (*self.holders(lock), *self.ahead(lock, wait.ticket))],
-            )
-            for lock in wait.locks
-        )
+        """Return whether no holder, nobody who came before and no policy stops a wait."""
+        return all(self._has_room(lock, wait) for lock in wait.locks)
+
+    def _has_room(self, lock: str, wait: Wait) -> bool:
+        before = [one.slots for one in (*self.holders(lock), *self.ahead(lock, wait.ticket))]
+        is_cooling = self.cooling.get(lock, 0) > self.now_ms
+        most = self.policy(lock).holders_max or math.inf
+        return fits(wait.slots, before) and len(before) < most and not is_cooling
 
 
 def fits(slots: int, others: Sequence[int]) -> bool:
@@ -176,6 +198,8 @@ def _follow(state: State, entry: Effects, step: Step, event: Event) -> None:
         case Acquired():
             held = Held(event.lock, event.holder, event.session, event.slots, event.fencing_token)
             state.held.setdefault(event.lock, {})[held.fencing] = held
+            if gap_ms := state.policy(event.lock).gap_ms:
+                state.cooling[event.lock] = state.now_ms + gap_ms
         case ReleasedEvent() | Expired() | Forced():
             state.held.get(event.lock, {}).pop(event.fencing_token, None)
         case QueuedEvent():
@@ -235,6 +259,10 @@ def _settle(state: State, step: Step) -> tuple[int, ...]:
             wait = state.waits.get(ticket)
             if wait is not None and wait.secret != command.secret:
                 _asked_again(state, step, wait, command)
+        case Done() if isinstance(command, SetPolicy):
+            state.policies[command.policy.prefix] = command.policy
+        case Done() if isinstance(command, DropPolicy):
+            state.policies.pop(command.prefix, None)
     return ()
 
 
@@ -242,4 +270,5 @@ def _asked_again(state: State, step: Step, wait: Wait, command: Acquire | Acquir
     """Its owner asks for what it queues for, perhaps at another node: that is its caller now."""
     wait.secret, wait.origin = command.secret, step.origin
     wait.key = step.command.key if isinstance(step.command, Once) else ""
-    wait.until_ms = state.now_ms + command.wait_ms
+    allowed = [state.policy(lock).wait_ms_max for lock in wait.locks]
+    wait.until_ms = state.now_ms + min(filter(None, (command.wait_ms, *allowed)), default=0)

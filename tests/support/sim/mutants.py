@@ -16,7 +16,13 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from tests.support.sim import planted_consensus, planted_locks, planted_members, planted_queues
+from tests.support.sim import (
+    planted_consensus,
+    planted_locks,
+    planted_members,
+    planted_policies,
+    planted_queues,
+)
 from tests.support.sim.history import Violation
 from tests.support.sim.profiles import PROFILES
 from tests.support.sim.world import Outcome, World
@@ -92,8 +98,14 @@ _QUEUES = (
     Mutant(planted_queues.taken_back_from_its_owner, _QUEUEING, by=("modes",)),
     Mutant(planted_queues.time_promised_again, _QUEUEING, by=("modes",)),
 )
+_POLICIES = (
+    Mutant(planted_policies.gap_lost_at_snapshot, _QUEUEING, by=("policies",)),
+    Mutant(planted_policies.policies_lost_at_snapshot, _QUEUEING, by=("policies",)),
+    Mutant(planted_policies.extended_past_its_lifetime, _QUEUEING, by=("policies",)),
+    Mutant(planted_policies.policy_not_asked_at_claim, _QUEUEING, by=("policies",)),
+)
 MUTANTS: dict[str, Mutant] = {
-    mutant.name: mutant for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES)
+    mutant.name: mutant for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES, *_POLICIES)
 }
 
 

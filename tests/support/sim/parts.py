@@ -24,6 +24,7 @@ from gorilla.domain.versions import FIRST_LEVEL
 from gorilla.service import replica
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import Done, Pending
+from gorilla.service.policies import PolicyService
 from gorilla.service.ports import FrozenState, Member, Role
 from gorilla.service.proposals import Proposals
 from gorilla.service.repairs import RepairService
@@ -244,6 +245,7 @@ class Process:
         parts = (self.proposals, self.locks._moments, replica, loop, settings, make_secret)
         self.sessions = SessionService(*parts)
         self.repairs = RepairService(*parts)
+        self.policies = PolicyService(*parts[:-1])
         self.replica.on_load = node.record_loaded
         self.replica.on_freeze = lambda: node.world.happens("snapshots begun")
         if self.journal.recovered.bytes_cut:

@@ -48,15 +48,17 @@ def claim_not_checked() -> AbstractContextManager[None]:
 
 def waiters_lost_at_snapshot() -> AbstractContextManager[None]:
     """Leave those who queue out of every snapshot."""
-    return _frozen_without(waiters=[])
+    return frozen_without(waiters=[])
 
 
 def keys_lost_at_snapshot() -> AbstractContextManager[None]:
     """Leave idempotency keys out of every snapshot."""
-    return _frozen_without(keys=[])
+    return frozen_without(keys=[])
 
 
-def _frozen_without(**lost: Any) -> AbstractContextManager[None]:
+def frozen_without(**lost: Any) -> AbstractContextManager[None]:
+    """Leave a part of the state out of every snapshot."""
+
     def freeze(self: Any) -> FrozenTable:
         return replace(original(self), **lost)
 

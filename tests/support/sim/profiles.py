@@ -36,6 +36,8 @@ class Profile:
     calm_s: float = 0.0
     """How long clients go on when the faults are over; more than 0: they are those that queue,
     share and count (see ``queueing``)."""
+    rulers: int = 0
+    """Who set policies and drop them until the faults are over."""
     waits_s: tuple[float, float] | None = None
     """How long clients queue for a lock, shortest and longest; None: they ask only once."""
     is_searched: bool = True
@@ -83,6 +85,20 @@ _CHURN: Weights = {"member_resize": 3, "member_replace": 1, "member_move": 0.5, 
 
 _SMALL = Profile(name="", compact_after=12, retain=4, rotate_bytes=1_200, chunk_bytes=512)
 
+_QUEUEING = Profile(
+    name="queueing",  # shared, counted and several locks, sessions, keys, hang-ups
+    faults=_PARTITIONS | _CRASHES | _POWER | {"pause_leader": 1, "transfer": 1, "compact": 1},
+    waits_s=(0.2, 6.0),
+    calm_s=3.0,
+    clients=9,
+    rulers=1,
+    resources=4,
+    compact_after=12,
+    retain=3,
+    chunk_bytes=512,
+    is_searched=False,
+)
+
 _BASE = (
     Profile(name="calm", slow=0.0, duration_s=6.0),
     Profile(name="crash", faults=_CRASHES),
@@ -110,17 +126,15 @@ _BASE = (
         compact_after=12,
         retain=3,
     ),
-    Profile(
-        name="queueing",  # shared, counted and several locks, sessions, keys, hang-ups
-        faults=_PARTITIONS | _CRASHES | _POWER | {"pause_leader": 1, "transfer": 1, "compact": 1},
-        waits_s=(0.2, 6.0),
-        calm_s=3.0,
-        clients=9,
-        resources=4,
-        compact_after=12,
-        retain=3,
-        chunk_bytes=512,
-        is_searched=False,
+    _QUEUEING,
+    replace(
+        _QUEUEING,
+        name="queueing_churn",  # the same, while members come and go and hand over
+        faults=_MEMBERS
+        | {"crash": 2, "crash_leader": 1, "partition": 1, "isolate_leader": 1}
+        | {"transfer": 2, "compact": 1},
+        fault_gap_s=0.5,
+        restart_s=0.5,
     ),
     Profile(
         name="backlog",  # long tails of the log that nobody has committed, in many appends

@@ -264,11 +264,8 @@ class Queuer:
         wish, numbers = ask.wish, ask.fencing
         self.beliefs = [one for one in self.beliefs if not set(numbers) & set(one.fencing)]
         slots, session = wish.slots, wish.session
-        is_as_session = bool(session) and not wish.timeout_ms
         locks = tuple(lock for lock, _, _ in told.leases)
-        belief = Belief(
-            locks, slots, numbers, told.token, session, is_as_session or told.is_open_ended
-        )
+        belief = Belief(locks, slots, numbers, told.token, session, told.is_open_ended)
         if told.remaining_ms and not self._given_up & set(numbers):
             self.beliefs.append(belief)
             self._rely(belief, self._until(told))

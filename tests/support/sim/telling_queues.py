@@ -31,6 +31,8 @@ from gorilla.domain.outcomes import (
 from tests.support.sim.history import Ask, Asked, Effects, History, Hold, Result, Step, Wish
 
 Asking = Acquire | AcquireAll
+TTL_MS = 1_000
+"""Of every grant."""
 
 
 def acquire(holder: str, *locks: str, slots: int = 1, **more: Any) -> Asking:
@@ -38,8 +40,8 @@ def acquire(holder: str, *locks: str, slots: int = 1, **more: Any) -> Asking:
     more = {"wait_ms": 5_000} | more
     secret = more.pop("secret", f"s-{holder}")
     if len(locks) > 1:
-        return AcquireAll(locks, holder, 1_000, secret, slots=slots, **more)
-    return Acquire(locks[0] if locks else "r", holder, 1_000, secret, slots=slots, **more)
+        return AcquireAll(locks, holder, TTL_MS, secret, slots=slots, **more)
+    return Acquire(locks[0] if locks else "r", holder, TTL_MS, secret, slots=slots, **more)
 
 
 def named(command: Asking) -> tuple[str, ...]:
@@ -50,7 +52,7 @@ def lease_of(command: Asking, lock: str, number: int, session: int = 0) -> Lease
     group = command.secret if isinstance(command, AcquireAll) else ""
     at = (9_000, b"[]", 0, 0, 0)
     more = {"slots": command.slots, "session": session, "group": group}
-    return Lease(lock, command.holder, command.secret, number, 1_000, *at, **more)
+    return Lease(lock, command.holder, command.secret, number, TTL_MS, *at, **more)
 
 
 class Log:
@@ -87,14 +89,14 @@ class Log:
         )
         begun = [
             Acquired(
-                *self.fields(one.lock, one.holder), one.fencing_token, 1_000, one.slots, session
+                *self.fields(one.lock, one.holder), one.fencing_token, TTL_MS, one.slots, session
             )
             for one in leases
         ]
         outcome = (
-            GrantedAll(leases, 1_000, is_new=True)
+            GrantedAll(leases, TTL_MS, is_new=True)
             if isinstance(command, AcquireAll)
-            else Granted(leases[0], 1_000, is_new=True)
+            else Granted(leases[0], TTL_MS, is_new=True)
         )
         self.do(by or command, outcome, *begun, **more)
 

@@ -27,6 +27,7 @@ from tests.support.sim.parts import Machine, make_machines, make_member
 from tests.support.sim.patching import replaced, without_collector
 from tests.support.sim.profiles import Profile
 from tests.support.sim.queueing import Queuer
+from tests.support.sim.ruling import Ruler
 from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
 from tests.support.sim.workload import Client, Request
 
@@ -85,6 +86,9 @@ class World(Counter):
         self.clients = [
             kind(self, f"owner-{number}", self.make_clock()) for number in range(profile.clients)
         ]
+        self.rulers = [
+            Ruler(self, f"ruler-{number}", self.make_clock()) for number in range(profile.rulers)
+        ]
 
     def make_clock(self) -> NodeClock:
         """Return the clock of one more machine."""
@@ -128,7 +132,7 @@ class World(Counter):
             self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
         self.nemesis.begin()
-        for client in self.clients:
+        for client in (*self.clients, *self.rulers):
             client.begin()
         self.scheduler.run(self.profile.duration_s, self._is_hopeless)
         if not self._is_hopeless():
@@ -185,13 +189,27 @@ class World(Counter):
         )
 
     def _be_calm(self) -> None:
-        """Let the clients go on for a while when all is whole again."""
+        """Let the clients go on for a while when all is whole again and no policy is left."""
+        for ruler in self.rulers:
+            ruler.rest()
         end = self.scheduler.now + self.profile.settle_s_max
         while self.scheduler.now < end and not self._is_whole():
             self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
         self.scheduler.run(self.scheduler.now + WHOLE_S, self._is_hopeless)
+        self._drop_policies()
         self.history.calm_from = self.scheduler.now
         self.scheduler.run(self.scheduler.now + self.profile.calm_s, self._is_hopeless)
+
+    def _drop_policies(self) -> None:
+        for ruler in self.rulers:
+            ruler.drop_all()
+        end = self.scheduler.now + self.profile.settle_s_max
+        while self.scheduler.now < end and not self._is_hopeless():
+            if all(ruler.has_dropped_all for ruler in self.rulers):
+                break
+            self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
+        for ruler in self.rulers:
+            ruler.stop()
 
     def _end_waits(self) -> None:
         """Give whoever still waits, for nobody, the time after which the table lets it go."""

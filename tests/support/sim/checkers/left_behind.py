@@ -23,22 +23,26 @@ class _Watch:
     """What is known of those who wait."""
 
     history: History
-    told: set[int] = field(default_factory=set)
-    """Tickets whose turn was told."""
+    told: dict[int, int] = field(default_factory=dict)
+    """When (cluster time) tickets were told last that it is their turn."""
     next_since: dict[int, tuple[int, float, Wait]] = field(default_factory=dict)
     """Since when (cluster time, true time) nothing keeps a wait from what it waits for."""
     heard_ms: dict[str, int] = field(default_factory=dict)
 
     def after(self, state: State, entry: Effects) -> Iterator[str]:
         """Look at everybody who waits after an entry."""
-        self.told |= {turn.ticket for turn in entry.turns if turn.left is None}
+        told = [turn.ticket for turn in entry.turns if turn.left is None]
+        self.told |= dict.fromkeys(told, entry.now_ms)
         self.heard_ms |= dict.fromkeys(entry.heard, entry.now_ms)
         yield from self._served_late(state, entry)
         for ticket, wait in state.waits.items():
             if entry.now_ms - self.heard_ms[wait.origin] >= limits.WAITER_ORIGIN_IDLE_MS_MAX:
                 yield f"at {entry.index} {wait} waits at {wait.origin}, which is gone"
             if not state.is_eligible(wait):
-                if entry.now_ms >= wait.until_ms:
+                # A policy came between: who has been told its turn has that time to claim it.
+                self.next_since.pop(ticket, None)
+                claim_by_ms = self.told.get(ticket, -limits.CLAIM_MS_MAX) + limits.CLAIM_MS_MAX
+                if entry.now_ms >= max(wait.until_ms, claim_by_ms):
                     yield f"at {entry.index} {wait} waits for longer than it wanted to"
                 continue
             now = (entry.now_ms, entry.at, wait)
