@@ -52,7 +52,8 @@ class Draw:
         return self.plain()
 
     def under_a_key(self) -> c.Once:
-        key = self.chance.choice(KEYS)
+        waiting = [wait.key for wait in self.state.waits if wait.key]
+        key = self.chance.choice([*KEYS, *waiting, *waiting])
         if key in self.requests and self.chance.random() < 2 / 3:
             request = self.requests[key]
             if isinstance(request, c.Acquire | c.AcquireAll):
@@ -172,7 +173,9 @@ class Draw:
         return self.chance.choice(kinds)
 
     def policy(self) -> c.Plain:
-        chance, prefix = self.chance, self.chance.choice(PREFIXES)
+        chance = self.chance
+        waited = [lock for wait in self.state.waits for lock in wait.locks]
+        prefix = chance.choice([*PREFIXES, *waited, *waited])
         if chance.random() < 2 / 5:
             there = [policy.prefix for policy in self.state.policies]
             return c.DropPolicy(chance.choice([prefix, *there, *there]))
@@ -180,7 +183,7 @@ class Draw:
             "ttl_ms_max": 2_000,
             "lifetime_ms_max": 5_000,
             "wait_ms_max": 1_000,
-            "holders_max": chance.choice([1, 2]),
+            "holders_max": chance.choice([1, 1, 2]),
             "gap_ms": chance.choice([600, 6_000, 6_000]),
             "owners": chance.choice([("ann",), ("b*", "ann")]),
         }

@@ -73,10 +73,30 @@ class Replicas:
             for h in model.holds
         )
         assert [
-            (w.ticket, w.origin, w.locks, *w.party, w.slots, w.until_ms, w.claim_by_ms, w.key)
+            (
+                w.ticket,
+                w.origin,
+                w.locks,
+                *w.party,
+                w.slots,
+                w.since_ms,
+                w.until_ms,
+                w.claim_by_ms,
+                w.key,
+            )
             for w in frozen.waiters
         ] == [
-            (w.ticket, w.origin, w.locks, *w.party, w.slots, w.until_ms, w.claim_by_ms, w.key)
+            (
+                w.ticket,
+                w.origin,
+                w.locks,
+                *w.party,
+                w.slots,
+                w.since_ms,
+                w.until_ms,
+                w.claim_by_ms,
+                w.key,
+            )
             for w in model.waits
         ]
         assert [(s.id, s.number, s.holder, s.expires_at_ms) for s in frozen.sessions] == [

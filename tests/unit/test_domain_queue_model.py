@@ -11,7 +11,7 @@ from tests.support.queue_commands import Draw
 from tests.support.queue_replicas import Replicas
 
 EXAMPLES = int(os.environ.get("GORILLA_TEST_EXAMPLES", "200"))
-ENTRIES = 40
+ENTRIES = 50
 
 
 def played(seed: int) -> Counter[str]:
