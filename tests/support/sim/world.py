@@ -210,6 +210,11 @@ class World(Counter):
             self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
         for ruler in self.rulers:
             ruler.stop()
+        self.history.leftovers += [
+            f"{ruler.name} can't drop every policy"
+            for ruler in self.rulers
+            if not ruler.has_dropped_all
+        ]
 
     def _end_waits(self) -> None:
         """Give whoever still waits, for nobody, the time after which the table lets it go."""
@@ -217,6 +222,12 @@ class World(Counter):
         while self.scheduler.now < end and self._waiting() and not self._is_hopeless():
             self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
         self.history.leftovers += self._waiting()
+        self.history.leftovers += [
+            f"{one.id}: still ruled by {policy}"
+            for one in self.nodes.values()
+            if one.process
+            for policy in one.process.replica.table.policies
+        ]
 
     def _waiting(self) -> list[str]:
         processes = [(one.id, one.process) for one in self.nodes.values() if one.process]
