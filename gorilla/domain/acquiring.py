@@ -161,7 +161,7 @@ def _longer(book: Book, own: Lease, ttl_ms: int) -> Lease:
 
     0 is as long as its session, unless a policy says how long that may be.
     """
-    if not ttl_ms and not book.policies.of(own.lock).lifetime_ms_max:
+    if not ttl_ms and own.session and not book.policies.of(own.lock).lifetime_ms_max:
         return with_its_session(book, own)
     if not ttl_ms or deadline_ms(book.now_ms, clamped_ttl(ttl_ms)) <= own.expires_at_ms:
         return own

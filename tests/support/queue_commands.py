@@ -95,7 +95,7 @@ class Draw:
             slots = c.SHARED
         if chance.random() < 1 / 30:
             slots = chance.choice([0, 1, 2, 3])
-        ttls = [*TTLS_MS, 0, 0] if session else TTLS_MS
+        ttls = [*TTLS_MS, 0, 0] if session or chance.random() < 1 / 10 else TTLS_MS
         return {
             "holder": holder,
             "ttl_ms": chance.choice(ttls),

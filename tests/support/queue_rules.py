@@ -119,7 +119,8 @@ class Rules(State):
         """Let a hold that is asked for again last as long as that, if it would end before."""
         if ttl_ms and self.now_ms + kept_ms(ttl_ms) > hold.ends_ms:
             self.extend(hold, ttl_ms)
-        as_its_session = not ttl_ms and not self.policy(hold.lock).lifetime_ms_max
+        is_ruled = self.policy(hold.lock).lifetime_ms_max > 0
+        as_its_session = hold.session and not ttl_ms and not is_ruled
         if as_its_session and hold.ends_ms != NEVER_MS:
             hold.ends_ms = NEVER_MS
             self.note("Extended", hold.lock, hold.holder, hold.token)
