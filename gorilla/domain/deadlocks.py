@@ -7,8 +7,9 @@ ever. That is exact for locks held alone, shared and counted, and for several at
 search for a plain cycle is not: one of three holders that waits blocks nobody for good.
 """
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -63,7 +64,7 @@ class _Search:
         """Locks that a party holds or queues for, of those within reach."""
         self._lines: dict[str, list[_Place]] = {}
         self._looked: dict[tuple[str, bool], int] = {}
-        """How far each line was looked at for one who shares the lock, and for one who doesn't."""
+        """How far each line was looked at: for all in it, and for those who want it for themselves."""
 
     def cycle(self, start: Party) -> tuple[Link, ...] | None:
         stuck = self._reduced(self._within_reach(start))
@@ -156,22 +157,22 @@ class _Search:
                 alone = alone or waiter.slots == EXCLUSIVE
 
     def _shortest(self, start: Party, stuck: Mapping[Party, None]) -> tuple[Link, ...] | None:
-        """Return the shortest way round from ``start`` to itself among those who are stuck.
+        """Return the shortest way round from the last wait of ``start`` among those who are stuck.
 
-        None when there is none: it waits for others who were stuck before it came. No wait leads
-        there, but a policy does that allows fewer holders than there are.
+        None when there is none: it waits for others who were stuck before it came, or it was so
+        itself. No wait leads there, but a policy does that allows fewer holders than there are.
         """
         came_by: dict[Party, tuple[Party, Link]] = {}
-        unseen = deque([start])
+        unseen = deque([(start, self._waits[start][-1:])])
         while unseen:
-            party = unseen.popleft()
-            for blocker, link in self._blockers(party, stuck):
+            party, waits = unseen.popleft()
+            for blocker, link in self._blockers(waits, stuck):
                 if blocker in came_by:
                     continue
                 came_by[blocker] = (party, link)
                 if blocker == start:
                     return self._way(start, came_by)
-                unseen.append(blocker)
+                unseen.append((blocker, self._waits[blocker]))
         return None
 
     def _way(self, start: Party, came_by: Mapping[Party, tuple[Party, Link]]) -> tuple[Link, ...]:
@@ -182,33 +183,45 @@ class _Search:
             links.append(link)
         return tuple(reversed(links))
 
-    def _blockers(self, party: Party, stuck: Mapping[Party, None]) -> Iterator[tuple[Party, Link]]:
-        """Yield who of ``stuck`` is in the way of ``party``, and at which lock.
+    def _blockers(
+        self, waits: Sequence[Waiter], stuck: Mapping[Party, None]
+    ) -> Iterator[tuple[Party, Link]]:
+        """Yield who of ``stuck`` keeps a party's ``waits`` from their locks, and at which.
 
-        Whom an earlier call yielded at the same lock, to one who shares it or to one who does not,
-        is not yielded there again: so all calls together cost what is looked at once.
+        Whom an earlier call yielded at the same lock is not yielded there again, or once more to
+        one whom only those keep from it that want it for themselves: so all calls together cost
+        what is looked at twice.
         """
-        for waiter in self._waits[party]:
+        for waiter in waits:
             for lock in waiter.locks:
-                line, key = self._line(lock), (lock, waiter.slots == SHARED)
-                at = self._looked.get(key, 0)
-                while at < len(line) and line[at].ticket < waiter.ticket:
+                line, most = self._line(lock, stuck), self._graph.most(lock)
+                before = bisect_left(line, waiter.ticket, key=lambda place: place.ticket)
+                if not is_blocked(waiter.slots, before, most, before_alone=line[before].alone):
+                    continue
+                by_all = waiter.slots != SHARED or before >= most
+                key = (lock, by_all)
+                for at in range(self._looked.get(key, 0), before):
                     self._step()
-                    other, at = line[at], at + 1
-                    self._looked[key] = at
-                    if other.party in stuck and _conflict(waiter.slots, other.slots):
+                    self._looked[key] = at + 1
+                    other = line[at]
+                    if by_all or other.slots == EXCLUSIVE:
                         holds = other.ticket == _HOLDS
                         yield other.party, Link(waiter.holder, lock, other.party[0], holds)
 
-    def _line(self, lock: str) -> list["_Place"]:
-        """Return who holds a lock, and who queues for it, in order."""
+    def _line(self, lock: str, stuck: Mapping[Party, None]) -> list["_Place"]:
+        """Return who of ``stuck`` holds a lock, and who queues for it, in order."""
         line = self._lines.get(lock)
         if line is None:
+            line = self._lines[lock] = []
             holders, queue = self._graph.holders(lock), self._graph.waiters.queue(lock)
-            line = [_Place(_HOLDS, (each.holder, each.session), each.slots) for each in holders]
-            line += [_Place(each.ticket, each.party, each.slots) for each in queue.values()]
-            self._step(len(line))
-            self._lines[lock] = line
+            places = [(_HOLDS, (each.holder, each.session), each.slots) for each in holders]
+            places += [(each.ticket, each.party, each.slots) for each in queue.values()]
+            self._step(len(places))
+            alone = False
+            for ticket, party, slots in places:
+                if party in stuck:
+                    line.append(_Place(ticket, party, slots, alone))
+                    alone = alone or slots == EXCLUSIVE
         return line
 
 
@@ -217,8 +230,5 @@ class _Place(msgspec.Struct, frozen=True, gc=False):
     """``_HOLDS`` of one that holds the lock."""
     party: Party
     slots: int
-
-
-def _conflict(slots: int, others: int) -> bool:
-    """Return whether two that both share a lock, the one way in which they never conflict."""
-    return bool(slots or others)
+    alone: bool
+    """Whether one before it has the lock, or wants it, for itself."""

@@ -200,20 +200,23 @@ class State:
                 rest.holds += [_as_held(served, lock) for lock in served.locks]
             moved = (len(rest.holds), len(rest.waits)) != before
         seen: set[Party] = set()
-        unseen = {wait.party}
+        unseen = [wait] if wait in rest.waits else []
         while unseen:
-            party = unseen.pop()
-            found = {p for each in rest.waits if each.party == party for p in rest.blockers(each)}
-            unseen |= found - seen
+            found = rest.blockers(unseen.pop()) - seen
             seen |= found
+            unseen += [each for each in rest.waits if each.party in found]
         return wait.party in seen
 
     def blockers(self, wait: Wait) -> set[Party]:
-        found = set()
+        """Return who of those who are left keeps ``wait`` from a lock."""
+        found: set[Party] = set()
         for lock in wait.locks:
-            there = [*self.on(lock), *(w for w in self.queue(lock) if w.ticket < wait.ticket)]
-            found |= {each.party for each in there if each.slots or wait.slots}
-        return found & {each.party for each in self.waits}
+            before = self.before(lock, wait.ticket)
+            if not self.fits(wait.slots, before, lock):
+                there = [*self.on(lock), *(w for w in self.queue(lock) if w.ticket < wait.ticket)]
+                full = wait.slots != c.SHARED or len(before) >= self.most(lock)
+                found |= {each.party for each in there if full or each.slots == 1}
+        return found
 
     # Changing
 
