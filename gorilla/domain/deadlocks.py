@@ -64,7 +64,7 @@ class _Search:
         """Locks that a party holds or queues for, of those within reach."""
         self._lines: dict[str, list[_Place]] = {}
         self._looked: dict[tuple[str, bool], int] = {}
-        """How far each line was looked at: for all in it, and for those who want it for themselves."""
+        """How far each line was looked at: for all in it, and for those who want it alone."""
 
     def cycle(self, start: Party) -> tuple[Link, ...] | None:
         stuck = self._reduced(self._within_reach(start))
