@@ -51,7 +51,11 @@ class Plain:
         return len(before) < wait.slots
 
     def stuck(self) -> set[Party]:
-        """Let everybody go on for as long as anybody can; return who never could."""
+        """Return who never can go on."""
+        return {wait.party for wait in self.in_the_end().waits}
+
+    def in_the_end(self) -> "Plain":
+        """Let everybody go on for as long as anybody can; return what is left."""
         rest = Plain(list(self.holds), list(self.waits))
         moved = True
         while moved:
@@ -65,7 +69,7 @@ class Plain:
                 rest.waits.remove(wait)
                 rest.holds += [(wait.party, lock, wait.slots) for lock in wait.locks]
             moved = bool(free or served)
-        return {wait.party for wait in rest.waits}
+        return rest
 
     def in_the_way(self, wait: Wait, lock: str) -> list[Party]:
         """Return who has a lock, or comes before, in a way that ``wait`` can't stand beside."""
@@ -105,8 +109,8 @@ def plain(table: LockTable) -> Plain:
 
 
 def is_true(state: Plain, cycle: Deadlock) -> bool:
-    """Return whether every link of a cycle stands in ``state``, and it goes round."""
-    links = cycle.cycle
+    """Return whether every link of a cycle stands in ``state``, keeps out, and it goes round."""
+    links, rest = cycle.cycle, state.in_the_end()
     for link, following in zip(links, (*links[1:], links[0]), strict=True):
         waits = [x for x in state.waits if x.party[0] == link.waiter and link.lock in x.locks]
         if link.holds:
@@ -124,7 +128,13 @@ def is_true(state: Plain, cycle: Deadlock) -> bool:
                 for ahead in state.waits
                 for wait in waits
             )
-        if not in_the_way or link.holder != following.waiter:
+        keeps_out = any(
+            not rest.may_have(wait, link.lock)
+            and link.holder in [holder for holder, _ in rest.in_the_way(wait, link.lock)]
+            for wait in rest.waits
+            if wait.party[0] == link.waiter and link.lock in wait.locks
+        )
+        if not (in_the_way and keeps_out) or link.holder != following.waiter:
             return False
     return True
 
