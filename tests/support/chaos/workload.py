@@ -13,6 +13,9 @@ from tests.support.sim.history import Kind, Operation, Result
 
 CALL_S_MAX = 7.0
 TIMEOUTS_S = (0.5, 1.0, 2.0, 4.0)
+WAITS_S = (0.3, 1.0, 2.0)
+WAITING = 0.3
+"""Part of the requests for a lock that queue for it."""
 BALANCED = "balancer"
 METHODS = {
     Kind.ACQUIRE: "POST",
@@ -34,6 +37,7 @@ REFUSALS = {
     Kind.STATUS: {404: Result.NOT_FOUND, 503: Result.DEFINITE},
     Kind.LOOK: {503: Result.DEFINITE},
 }
+NOT_NOW = {"wait_timeout", "wait_replaced"}
 TOLD_NOTHING = {Result.UNKNOWN, Result.DEFINITE}
 VISITOR_EVERY_S = 0.2
 """So often somebody new asks each node: who waits for an answer asks nothing more."""
@@ -49,6 +53,8 @@ class Workload:
         self.ended: dict[int, tuple[int, float]] = {}
         """By the operation's number: its status (0: no answer), and when the client knew."""
         self.unexpected: list[str] = []
+        self.waited = 0
+        """Grants that were queued for."""
         self._places = places
         self._prefix = prefix
         self._seed = seed
@@ -111,8 +117,16 @@ class Workload:
 
     async def _take(self, owner: str, resource: str, place: str, rng: random.Random) -> None:
         timeout_s = rng.choice(TIMEOUTS_S)
-        got = await self._ask(Kind.ACQUIRE, owner, resource, place, timeout_s=timeout_s)
+        wait_s = rng.choice(WAITS_S) if rng.random() < WAITING else 0.0
+        got = await self._ask(
+            Kind.ACQUIRE, owner, resource, place, timeout_s=timeout_s, wait_s=wait_s
+        )
         token, dead = got.given_token, None
+        if token is not None and wait_s:
+            # Its timeout began with the grant, whenever that was: what is left counts from here.
+            left = await self._ask(Kind.STATUS, owner, resource, place, token=token)
+            if left.result is Result.VALID:
+                got.certain_until = max(got.certain_until, left.certain_until)
         for kind in (Kind.STATUS, Kind.RENEW, Kind.RELEASE):
             if token is None:
                 return
@@ -135,11 +149,14 @@ class Workload:
         *,
         token: str | None = None,
         timeout_s: float = 0.0,
+        wait_s: float = 0.0,
     ) -> Operation:
         path = f"/api/v1/locks/{quote(resource, safe='')}" + (f"/{token}" if token else "")
         body: dict[str, object] | None = {"timeout": timeout_s} if timeout_s else None
         if body is not None and kind is Kind.ACQUIRE:
             body["owner"] = owner
+            if wait_s:
+                body["wait"] = wait_s
         number = len(self.operations) + 1
         now = time.monotonic()
         one = Operation(
@@ -182,8 +199,11 @@ class Workload:
         if one.result in {Result.GRANTED, Result.RENEWED}:
             one.given_token = told["token"]
             one.certain_until = one.invoked_at + told["timeout"]
+            self.waited += "waited" in told
             if told["timeout"] > timeout_s + 0.001:
                 self.unexpected.append(f"{one}: {told['timeout']} s, more than asked for")
+        if one.result is Result.VALID:
+            one.certain_until = one.invoked_at + told["timeout"]
         if one.result is Result.HELD:
             holder = told["holder"] if one.kind is Kind.ACQUIRE else told["holders"][0]
             one.holder, one.fencing = holder["owner"], holder["fencingToken"]
@@ -195,6 +215,8 @@ class Workload:
             return Result.HELD if told["held"] else Result.FREE
         if status in {200, 204}:
             return SUCCESS[one.kind]
+        if status == 409 and (told["code"] in NOT_NOW or "reservedFor" in told):
+            return Result.NOT_NOW
         known = REFUSALS[one.kind].get(status)
         if known is None:
             self.unexpected.append(f"{one}: {status} {told}")
