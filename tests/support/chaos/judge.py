@@ -1,6 +1,6 @@
 """The verdict on one round: what the answers prove, and how long nobody got one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tests.support.chaos.workload import CALL_S_MAX
 from tests.support.sim.checkers import acknowledged, fencing, linearizable, overlap
@@ -13,9 +13,15 @@ CHECKERS = {
 }
 
 
-def judge(operations: list[Operation]) -> tuple[list[str], list[str]]:
-    """Check a history; returns (violations, what could not be decided)."""
-    found = [f"fencing: {text}" for text in fencing.check(History(operations=operations))]
+def judge(
+    operations: list[Operation], queued: Sequence[Operation] = ()
+) -> tuple[list[str], list[str]]:
+    """Check a history; returns (violations, what could not be decided).
+
+    ``queued`` are the grants of those who queued: all numbers come from one row.
+    """
+    together = History(operations=[*operations, *queued])
+    found = [f"fencing: {text}" for text in fencing.check(together)]
     by_resource: dict[str, list[Operation]] = {}
     for one in operations:
         by_resource.setdefault(one.resource, []).append(one)
@@ -59,7 +65,7 @@ def narrowed(operations: list[Operation]) -> list[Operation]:
     return kept
 
 
-def fencing_range(operations: list[Operation]) -> tuple[int, int] | None:
+def fencing_range(operations: Sequence[Operation]) -> tuple[int, int] | None:
     """Smallest and largest number that a grant of this round was told."""
     numbers = [
         one.fencing

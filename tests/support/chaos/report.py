@@ -106,8 +106,10 @@ def summary(rounds: list[dict[str, Any]]) -> str:
     late = [f"{one['nemesis']} {one['number']}: {text}" for one in rounds for text in one["late"]]
     lines = [
         f"{sum(one['took_s'] for one in rounds) / 60:.1f} minutes;"
-        f" {sum(statuses.values())} operations by status: {_told(statuses)}",
+        f" {sum(statuses.values())} operations by status: {_told(statuses)};"
+        f" {sum(one['waited'] for one in rounds)} grants were queued for",
         f"nodes without a majority answered: {_told(minority)}",
+        f"those who queued: {_queued(rounds)}",
         f"share of the processors that others had: {_spread(foreign)};"
         f" longest wait for one (s): {_spread(lates)}",
         *(f"not judged, the machine was overloaded: {text}" for text in late),
@@ -122,6 +124,15 @@ def _added(rounds: list[dict[str, Any]], key: str) -> dict[str, int]:
             number = status.rpartition(" ")[2]
             found[number] = found.get(number, 0) + count
     return found
+
+
+def _queued(rounds: list[dict[str, Any]]) -> str:
+    """Sum up what they did; a report from before they were there says nothing of it."""
+    found: dict[str, int] = {}
+    for one in rounds:
+        for what, count in one.get("queue", {}).items():
+            found[what] = found.get(what, 0) + count
+    return ", ".join(f"{what} {count}" for what, count in found.items()) or "nobody"
 
 
 def _told(counts: dict[str, int]) -> str:

@@ -10,6 +10,8 @@ from tests.support.chaos.environment import Environment, NoLeaderError
 from tests.support.chaos.judge import fencing_range, judge
 from tests.support.chaos.machine import Business
 from tests.support.chaos.nemesis import Nemesis
+from tests.support.chaos.queue_judge import figures, grants, judge_queues
+from tests.support.chaos.queueing import Queuers
 from tests.support.chaos.workload import BALANCED, CALL_S_MAX, Workload
 from tests.support.real_cluster import call, until_equal
 
@@ -37,6 +39,8 @@ class Verdict:
     """From the fault (or its end, where it left no majority) to the first success."""
     first_s_max: float | None = None
     statuses: dict[str, int] = field(default_factory=dict)
+    waited: int = 0
+    """Grants that were queued for."""
     minority: dict[str, int] = field(default_factory=dict)
     """What nodes without a majority answered."""
     business: Business | None = None
@@ -48,6 +52,8 @@ class Verdict:
     undecided: list[str] = field(default_factory=list)
     """What could not be decided: a fault that did not act, a search that did not end."""
     fencing: tuple[int, int] | None = None
+    queue: dict[str, int] = field(default_factory=dict)
+    """What those who queued did."""
 
     def judge_bounds(self) -> None:
         """Compare times with their bounds; they are promised where the fault acted."""
@@ -74,13 +80,15 @@ class Round:
         self._begun = 0.0
         places = {BALANCED: environment.balancer.url} | {n: nodes.url(n) for n in nodes.names}
         self.workload = Workload(places, prefix=f"round-{number}", seed=seed, balanced=16)
+        self.queuers = Queuers(places, prefix=f"round-{number}", seed=seed, balanced=6)
 
     async def run(self) -> Verdict:
         """Run it to its end; the cluster is whole again afterwards, or that is the violation."""
         verdict, began = self.verdict, time.monotonic()
         measured = self.environment.machine.begin()
         locks = await asyncio.to_thread(self._long_locks)
-        async with self.workload:
+        before = self._processes()
+        async with self.queuers, self.workload:
             await asyncio.sleep(SETTLED_S)
             since = time.monotonic()
             await self._act()
@@ -92,10 +100,17 @@ class Round:
         self._measure(since, until)
         self._look_at_minority()
         verdict.violations += await asyncio.to_thread(self._lost, locks)
+        after = self._processes()
+        restarted = [name for name in before if before[name] != after[name]]
+        verdict.violations += await self.queuers.left_over(restarted)
         await self._until_equal()
         await asyncio.to_thread(self._judge)
         verdict.took_s = round(time.monotonic() - began, 1)
         return verdict
+
+    def _processes(self) -> dict[str, int]:
+        nodes = self.environment.nodes
+        return {name: nodes.processes[name].pid for name in nodes.names}
 
     async def _act(self) -> None:
         """Let the fault come, prove itself, and go."""
@@ -191,10 +206,14 @@ class Round:
     def _judge(self) -> None:
         verdict, workload = self.verdict, self.workload
         verdict.operations = len(workload.operations)
-        verdict.statuses = workload.statuses
+        verdict.statuses, verdict.waited = workload.statuses, workload.waited
         began = time.monotonic()
-        violations, undecided = judge(workload.operations)
+        calls = self.queuers.calls
+        queued = grants(calls)
+        violations, undecided = judge(workload.operations, queued)
+        violations += judge_queues(calls, self.nemesis.healed_at)
         verdict.judged_s = round(time.monotonic() - began, 1)
-        verdict.violations += [*violations, *workload.unexpected]
+        verdict.queue = figures(calls)
+        verdict.violations += [*violations, *workload.unexpected, *self.queuers.unexpected]
         verdict.undecided += undecided
-        verdict.fencing = fencing_range(workload.operations)
+        verdict.fencing = fencing_range([*workload.operations, *queued])
