@@ -1,7 +1,7 @@
 """The whole lock table against a plain model of its own, and a replica that keeps restarting.
 
-Each run is one seed, and a failure names it. ``GORILLA_TEST_EXAMPLES=5000`` has it look at more than
-a run of all tests does.
+Each run is one seed, and a failure names it. ``GORILLA_TEST_EXAMPLES=5000`` has it look at more
+than a run of all tests does.
 
 Of 39 bugs planted by hand in a copy of the table this found 38: in wake-ups, turns, places taken
 over, modes and bounds, groups, sessions, keys, policies, time and snapshots. What it met too seldom
