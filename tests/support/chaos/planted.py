@@ -7,7 +7,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from gorilla.daemon.__main__ import main
-from tests.support.sim import planted_consensus as consensus, planted_locks as locks
+from tests.support.sim import (
+    planted_consensus as consensus,
+    planted_locks as locks,
+    planted_queues as queues,
+)
 
 BUGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
     bug.__name__.replace("_", "-"): bug
@@ -23,6 +27,10 @@ BUGS: dict[str, Callable[[], AbstractContextManager[None]]] = {
         locks.early_expiry,
         locks.any_token_works,
         locks.unknown_told_as_undone,
+        queues.overtaking_in_the_queue,
+        queues.sharer_beside_exclusive,
+        queues.claim_not_checked,
+        queues.hang_up_forgotten,
     )
 }
 

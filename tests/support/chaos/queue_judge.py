@@ -107,7 +107,9 @@ def figures(calls: Sequence[Call]) -> dict[str, int]:
         "refused": sum(call.status == 409 for call in calls),
         "hung up": sum(call.hung_up_at is not None for call in calls),
         "asked again under a key": sum(call.asked > 1 for call in calls),
-        "without an answer": sum(call.status in {0, 503, 504} for call in calls),
+        "without an answer": sum(
+            call.status in {0, 503, 504} and call.hung_up_at is None for call in calls
+        ),
         "pairs in order": sum(1 for _ in ordered_pairs(calls)),
     }
 
