@@ -154,3 +154,10 @@ def test_only_who_is_kept_by_a_policy_may_be_left_untold(rules):
     log.queue(acquire("bob", slots=COUNTED), 1)
 
     assert bool(objections(left_behind.check, log.history)) is not bool(rules)
+
+
+def test_an_extension_of_what_is_not_held_is_found():
+    log = ruled()
+    extend(log, TTL_MS)
+
+    assert objections(policies.check, log.history)

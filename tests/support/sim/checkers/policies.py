@@ -35,6 +35,9 @@ class _Lives:
     def extend(self, event: Extended, policy: Policy, now_ms: int) -> Iterator[str]:
         """Take note of an extension, and object when the policy does not allow it."""
         number = event.fencing_token
+        if number not in self.until_ms:
+            yield f"extended, and by its events not held: {event}"
+            return
         until_ms, before_ms = _end_ms(now_ms, event.ttl_ms), self.until_ms[number]
         allowed = [math.inf]
         if policy.lifetime_ms_max:
