@@ -107,7 +107,7 @@ def summary(rounds: list[dict[str, Any]]) -> str:
     lines = [
         f"{sum(one['took_s'] for one in rounds) / 60:.1f} minutes;"
         f" {sum(statuses.values())} operations by status: {_told(statuses)};"
-        f" {sum(one['waited'] for one in rounds)} grants were queued for",
+        f" {sum(one.get('waited', 0) for one in rounds)} grants were queued for",
         f"nodes without a majority answered: {_told(minority)}",
         f"those who queued: {_queued(rounds)}",
         f"share of the processors that others had: {_spread(foreign)};"
