@@ -105,10 +105,14 @@ class LockCalls:
 
     def _explained(self, locks: tuple[str, ...], asked: "_Asked") -> Explanation:
         """Explain the first of the locks that somebody else is in the way at."""
-        found = [
-            self._locks.explained_now(lock, asked["holder"], asked["session"]) for lock in locks
-        ]
-        return next((each for each in found if each.holders or each.ahead), found[0])
+        first: Explanation | None = None
+        for lock in locks:
+            found = self._locks.explained_now(lock, asked["holder"], asked["session"])
+            if found.holders or found.ahead:
+                return found
+            first = first or found
+        assert first is not None
+        return first
 
     async def explain(self, call: Call) -> Answer:
         """``GET /api/v1/locks/{resource}/explain``."""

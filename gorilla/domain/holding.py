@@ -52,13 +52,7 @@ def release(book: Book, command: Release) -> Fresh:
 
 def release_all(book: Book, command: ReleaseAll) -> Fresh:
     """End what is left of several leases that were granted at once."""
-    leases = book.grouped(command.secret)
-    if not leases:
-        return _NOT_FOUND
-    for lease in leases:
-        book.end(lease)
-        book.record_end(lease, expired=False)
-    return ReleasedAll(tuple(lease.fencing_token for lease in leases))
+    return _end_all(book, book.grouped(command.secret))
 
 
 def take_back(book: Book, command: TakeBack) -> Fresh:
@@ -68,7 +62,10 @@ def take_back(book: Book, command: TakeBack) -> Fresh:
         leases = [] if lease is None else [lease]
     else:
         leases = book.grouped(command.secret)
-    leases = [lease for lease in leases if not lease.is_known]
+    return _end_all(book, [lease for lease in leases if not lease.is_known])
+
+
+def _end_all(book: Book, leases: list[Lease]) -> Fresh:
     if not leases:
         return _NOT_FOUND
     for lease in leases:
