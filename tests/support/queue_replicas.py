@@ -72,33 +72,7 @@ class Replicas:
             (h.token, h.lock, *h.party, h.secret, h.ends_ms, h.slots, h.group, h.is_known)
             for h in model.holds
         )
-        assert [
-            (
-                w.ticket,
-                w.origin,
-                w.locks,
-                *w.party,
-                w.slots,
-                w.since_ms,
-                w.until_ms,
-                w.claim_by_ms,
-                w.key,
-            )
-            for w in frozen.waiters
-        ] == [
-            (
-                w.ticket,
-                w.origin,
-                w.locks,
-                *w.party,
-                w.slots,
-                w.since_ms,
-                w.until_ms,
-                w.claim_by_ms,
-                w.key,
-            )
-            for w in model.waits
-        ]
+        assert list(map(_wait, frozen.waiters)) == list(map(_wait, model.waits))
         assert [(s.id, s.number, s.holder, s.expires_at_ms) for s in frozen.sessions] == [
             (s.id, s.number, s.holder, s.ends_ms) for s in model.sessions
         ]
@@ -134,6 +108,21 @@ class Replicas:
         assert len(frozen.policies) <= BOUNDS.policies
         assert len(frozen.events) <= BOUNDS.events
         assert len(frozen.fencing_tokens) <= BOUNDS.remembered_fencing_tokens
+
+
+def _wait(w: Any) -> tuple[object, ...]:
+    """Return what a wait of the table, or of the model, has that can be compared."""
+    return (
+        w.ticket,
+        w.origin,
+        w.locks,
+        *w.party,
+        w.slots,
+        w.since_ms,
+        w.until_ms,
+        w.claim_by_ms,
+        w.key,
+    )
 
 
 def _lease(lease: Lease) -> tuple[Any, ...]:
