@@ -297,7 +297,11 @@ class Waits:
             self._propose_quietly(TakeBack("", call.secret))
 
     def _end(self, call: _Call, why: Left) -> None:
-        self._decide(call, WaitEnded(why, round((self._loop.time() - call.since_s) * 1_000)))
+        waited_ms = round((self._loop.time() - call.since_s) * 1_000)
+        if why is Left.TIMEOUT:
+            # The table decided it by cluster time, which counts whole milliseconds.
+            waited_ms = max(waited_ms, call.command.wait_ms)
+        self._decide(call, WaitEnded(why, waited_ms))
 
     def _decide(self, call: _Call, what: Outcome | WaitEnded | GorillaError) -> None:
         if call.future.done():

@@ -59,6 +59,23 @@ async def test_a_wait_that_runs_out_is_told_so_and_leaves():
 
 
 @on_virtual_time
+async def test_no_wait_is_told_to_have_ended_before_its_time():
+    """Cluster time counts whole milliseconds, so the table may be almost one early."""
+    node = Node()
+    await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
+    await asyncio.sleep(0.0009)
+    call = await waiting(node, "bob", wait_ms=50)
+    while not call.done():
+        # Any entry lets cluster time pass.
+        await asyncio.sleep(0.0001)
+        await node.locks.acquire(lock="other", holder="cay", ttl_ms=1_000)
+
+    outcome = await call
+    assert outcome.why is Left.TIMEOUT
+    assert 50 <= outcome.waited_ms < 60
+
+
+@on_virtual_time
 async def test_a_wait_ends_in_time_without_a_leader_too_and_gets_nothing_later():
     node = Node()
     held = await node.locks.acquire(lock="db", holder="ann", ttl_ms=100_000)
