@@ -114,7 +114,7 @@ docs: deps ## Write the reference pages and example files that come from the cod
 
 .PHONY: lock
 lock: deps ## Resolve the dependencies again and write deploy/lock/
-	$(LOCK) --upgrade --output-file deploy/lock/runtime.txt
+	$(LOCK) --upgrade --extra server --extra cli --output-file deploy/lock/runtime.txt
 	$(LOCK) --upgrade --extra dev --output-file deploy/lock/dev.txt
 
 .PHONY: clean

@@ -41,8 +41,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.~>-])/(?:home|root|Users|work|opt|mnt)/[\w.]
 SILENT_EXCEPT = re.compile(r"except[^:\n]*:\s*(?:#[^\n]*)?\n?\s*(?:pass|\.\.\.)\s*$", re.MULTILINE)
 
 ROOMS = {
-    "api", "config", "consensus", "daemon", "dashboard", "domain", "observability", "service",
-    "storage", "wire",
+    "api", "cli", "client", "config", "consensus", "daemon", "dashboard", "domain",
+    "observability", "service", "storage", "wire",
 }  # fmt: skip
 
 

@@ -7,6 +7,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 OWN = {"gorilla", "migrations"}
 
@@ -27,16 +29,37 @@ def imported(*tops: str) -> set[str]:
     return found - set(sys.stdlib_module_names) - OWN
 
 
-def test_every_package_that_the_program_imports_is_a_dependency_of_its_own_and_is_locked():
+def packages(*extras: str) -> set[str]:
+    """Return what an installation with these extras asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {canonical(re.split(r"[\[<>=~!; ]", one)[0]) for one in project["dependencies"]}
+    lines = list(project["dependencies"])
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    return {canonical(re.split(r"[\[<>=~!; ]", line)[0]) for line in lines}
+
+
+def needed_by(*tops: str) -> set[str]:
+    whose = packages_distributions()
+    return {canonical(name) for module in imported(*tops) for name in whose[module]}
+
+
+@pytest.mark.parametrize(
+    ("rooms", "extras"),
+    [
+        (("gorilla/client", "gorilla/wire"), ("async",)),
+        (("gorilla/cli", "gorilla/client", "gorilla/wire"), ("async", "cli")),
+        (("gorilla", "migrations"), ("async", "cli", "server")),
+    ],
+    ids=["client", "command line", "all"],
+)
+def test_every_package_that_is_imported_is_a_dependency_of_its_own(
+    rooms: tuple[str, ...], extras: tuple[str, ...]
+):
+    assert needed_by(*rooms) - packages(*extras) == set()
+
+
+def test_every_package_that_the_program_imports_is_locked():
     locks = (ROOT / "deploy" / "lock" / "runtime.txt").read_text(encoding="utf-8")
     locked = {canonical(name) for name in re.findall(r"(?m)^([\w.-]+)==", locks)}
-    whose = packages_distributions()
 
-    needed = {
-        canonical(name) for module in imported("gorilla", "migrations") for name in whose[module]
-    }
-
-    assert needed - declared == set()
-    assert needed - locked == set()
+    assert needed_by("gorilla", "migrations") - locked == set()
