@@ -1,12 +1,6 @@
-"""Entry point of ``gorilla``."""
+"""``gorilla``: the command line for people and scripts."""
 
-import sys
-
-
-def main() -> int:
-    """Run the command line and return its exit code."""
-    return 2
-
+from gorilla.cli.app import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,211 @@
+"""Lays out tables and facts as text: pure, whatever the terminal."""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from rich.cells import cell_len
+
+GAP: Final = "  "
+FLEXIBLE_CELLS_MIN: Final = 12
+"""Narrower than this a column is not made; the rows are shown one below the other instead."""
+
+STYLES: Final = {
+    "good": "32",
+    "warn": "33",
+    "bad": "31",
+    "dim": "2",
+    "strong": "1",
+}
+_BREAK_AFTER: Final = frozenset(" /-_.:,;@+")
+
+
+class Styled(NamedTuple):
+    """Text of a cell, and how it looks on a terminal: a name of ``STYLES``."""
+
+    text: str
+    style: str
+
+
+Cell = str | int | float | Styled | None
+
+
+class Column(NamedTuple):
+    """A column: its title, whether its cells are numbers, whether they may be wrapped."""
+
+    title: str
+    right: bool = False
+    flexible: bool = False
+
+
+class Table(NamedTuple):
+    """Rows under titles."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Cell]]
+
+
+class Facts(NamedTuple):
+    """Names and values, one a line; those whose value is None are left out."""
+
+    pairs: Sequence[tuple[str, Cell]]
+
+
+View = str | Table | Facts
+
+
+def visible(text: str) -> str:
+    """Show what would steer a terminal, or can't be seen, as an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one if unicodedata.category(one) not in _UNSEEN else ascii(one)[1:-1] for one in text
+    )
+
+
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def laid_out(view: View, width: int | None, *, color: bool = False) -> list[str]:
+    """Return the lines of a view.
+
+    Args:
+        view: What is shown.
+        width: Cells of a line; None: every row is one line, however long.
+        color: Whether cells are coloured.
+
+    """
+    if isinstance(view, str):
+        return _paragraphs(view, width)
+    if isinstance(view, Facts):
+        return _facts(view.pairs, width, color=color)
+    cells = [[_cell(cell) for cell in row] for row in view.rows]
+    widths = _widths(view.columns, cells, width)
+    if widths is None:
+        return _records(view.columns, cells, width, color=color)
+    head = [Styled(column.title, "strong") for column in view.columns]
+    lines = []
+    for row in [head, *cells]:
+        lines += _row(view.columns, row, widths, color=color)
+    return lines
+
+
+def _cell(cell: Cell) -> Styled:
+    if isinstance(cell, Styled):
+        return Styled(visible(cell.text), cell.style)
+    return Styled("-" if cell is None else visible(str(cell)), "")
+
+
+def _widths(
+    columns: Sequence[Column], cells: Sequence[Sequence[Styled]], width: int | None
+) -> list[int] | None:
+    """Return how wide each column is; None when the width is too small for a table."""
+    natural = [
+        max(cell_len(column.title), *(cell_len(row[place].text) for row in cells), 0)
+        for place, column in enumerate(columns)
+    ]
+    gaps = len(GAP) * (len(columns) - 1)
+    if width is None or sum(natural) + gaps <= width:
+        return natural
+    flexible = [place for place, column in enumerate(columns) if column.flexible]
+    left = width - gaps - sum(natural) + sum(natural[place] for place in flexible)
+    shares = _shared([natural[place] for place in flexible], left)
+    if shares is None:
+        return None
+    for place, share in zip(flexible, shares, strict=True):
+        natural[place] = share
+    return natural
+
+
+def _shared(wanted: list[int], left: int) -> list[int] | None:
+    """Divide what is left: who wants little gets it, the others get equal parts."""
+    given = [0] * len(wanted)
+    order = sorted(range(len(wanted)), key=lambda place: wanted[place])
+    for done, place in enumerate(order):
+        given[place] = min(wanted[place], left // (len(order) - done))
+        if given[place] < min(wanted[place], FLEXIBLE_CELLS_MIN):
+            return None
+        left -= given[place]
+    return given if left >= 0 and wanted else None
+
+
+def _row(
+    columns: Sequence[Column], row: Sequence[Styled], widths: Sequence[int], *, color: bool
+) -> list[str]:
+    wrapped = [wrapped_to(cell.text, width) for cell, width in zip(row, widths, strict=True)]
+    lines = []
+    for number in range(max(map(len, wrapped))):
+        parts = []
+        for column, cell, width, pieces in zip(columns, row, widths, wrapped, strict=True):
+            text = pieces[number] if number < len(pieces) else ""
+            space = " " * (width - cell_len(text))
+            shown = painted(text, cell.style, color=color)
+            parts.append(space + shown if column.right else shown + space)
+        lines.append(GAP.join(parts).rstrip())
+    return lines
+
+
+def _records(
+    columns: Sequence[Column],
+    cells: Sequence[Sequence[Styled]],
+    width: int | None,
+    *,
+    color: bool,
+) -> list[str]:
+    lines: list[str] = []
+    for row in cells:
+        pairs = [(column.title, cell) for column, cell in zip(columns, row, strict=True)]
+        lines += [*([""] if lines else []), *_facts(pairs, width, color=color)]
+    return lines
+
+
+def _facts(pairs: Sequence[tuple[str, Cell]], width: int | None, *, color: bool) -> list[str]:
+    shown = [(name, _cell(cell)) for name, cell in pairs if cell is not None]
+    margin = max((cell_len(name) for name, _ in shown), default=0) + len(GAP)
+    room = None if width is None else max(width - margin, 1)
+    lines = []
+    for name, cell in shown:
+        pieces = wrapped_to(cell.text, room)
+        first = painted(name, "strong", color=color) + " " * (margin - cell_len(name))
+        for start, piece in zip([first, *[" " * margin] * len(pieces)], pieces, strict=False):
+            lines.append((start + painted(piece, cell.style, color=color)).rstrip())
+    return lines
+
+
+def _paragraphs(text: str, width: int | None) -> list[str]:
+    return [piece for line in text.split("\n") for piece in wrapped_to(visible(line), width)]
+
+
+def painted(text: str, style: str, *, color: bool) -> str:
+    """Return the text in its colour."""
+    return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if color and style and text else text
+
+
+def wrapped_to(text: str, width: int | None) -> list[str]:
+    """Cut a text into pieces of at most so many cells, between words where there are any."""
+    if width is None or cell_len(text) <= width:
+        return [text]
+    pieces = []
+    while cell_len(text) > width:
+        end = _fitting(text, width)
+        good = [place for place in range(end // 2, end) if text[place] in _BREAK_AFTER]
+        end = good[-1] + 1 if good and text[end : end + 1] != " " else end
+        pieces.append(text[:end].rstrip())
+        text = text[end:].lstrip(" ")
+    return [*pieces, text] if text else pieces
+
+
+def _fitting(text: str, width: int) -> int:
+    """Return how many characters fit; at least one."""
+    cells = 0
+    for count, one in enumerate(text):
+        cells += cell_len(one)
+        if cells > width:
+            return max(count, 1)
+    return len(text)
+
+
+def count_of(items: Iterable[object], one: str, many: str | None = None) -> str:
+    """Say how many there are: ``1 lock``, ``2 locks``."""
+    number = sum(1 for _ in items)
+    return f"{number} {one if number == 1 else many or one + 's'}"
