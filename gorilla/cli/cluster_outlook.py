@@ -6,8 +6,11 @@ from typing import Final
 
 import msgspec
 
-from gorilla.wire.bodies import ClusterBody
+from gorilla.wire.bodies import ClusterBody, MemberBody
 from gorilla.wire.membership import ChangeReportBody
+
+SILENT_S_MAX: Final = 2.0
+"""A member that was not heard for longer is down, though its connection stands (seconds)."""
 
 _PAIR: Final = 2
 
@@ -71,12 +74,17 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         return any(stage.spare < 0 for stage in self.stages[1:])
 
 
+def is_up(member: MemberBody) -> bool:
+    """Return whether a member is linked with the answering node, and heard."""
+    return member.connected and (member.heard is None or member.heard <= SILENT_S_MAX)
+
+
 def stage_of(view: ClusterBody, when: str = "now") -> Stage:
     """Return what a cluster bears as it is."""
     return Stage(
         when=when,
         members=tuple(one.name for one in view.members),
-        up=sum(one.connected for one in view.members),
+        up=sum(map(is_up, view.members)),
     )
 
 
@@ -113,7 +121,7 @@ def _without(view: ClusterBody, key: str, when: str) -> Stage:
     return Stage(
         when=when,
         members=tuple(one.name for one in staying),
-        up=sum(one.connected for one in staying),
+        up=sum(map(is_up, staying)),
     )
 
 
@@ -196,12 +204,12 @@ def _of_the_change(view: ClusterBody, wanted: Wanted) -> Iterator[str]:
     leads = view.leader is not None and view.leader.id == about.id
     if leads and wanted.kind in {Kind.REMOVE, Kind.REPLACE, Kind.DRAIN}:
         yield f"{name} leads: it hands over first, and requests wait for a moment."
-    if wanted.kind in {Kind.REMOVE, Kind.REPLACE} and about.connected:
+    if wanted.kind in {Kind.REMOVE, Kind.REPLACE} and is_up(about):
         yield f"{name} is up: its process ends, and its data directory is no member's any more."
-        down = [one.name for one in view.members if not one.connected]
+        down = [one.name for one in view.members if not is_up(one)]
         if down:
             yield f"{', '.join(down)} can't be reached: was that one meant?"
-    if wanted.kind is Kind.MOVE and about.connected:
+    if wanted.kind is Kind.MOVE and is_up(about):
         yield (
             f"{name} is up: the others look for it at its new address from now on. Stop it first, "
             "and start it with that address."
@@ -212,7 +220,7 @@ def _of_the_change(view: ClusterBody, wanted: Wanted) -> Iterator[str]:
 
 def _of_draining(view: ClusterBody, name: str) -> Iterator[str]:
     serving = [
-        one.name for one in view.members if one.connected and not one.draining and one.name != name
+        one.name for one in view.members if is_up(one) and not one.draining and one.name != name
     ]
     if len(serving) == 1:
         yield f"Only {serving[0]} takes new requests then."
