@@ -32,7 +32,9 @@ class _Place(NamedTuple):
 
 # One line a noun; its module is loaded when the noun is used, and has it under the same name
 # (``-`` becomes ``_``).
-NOUNS: Final[dict[str, _Place]] = {}
+NOUNS: Final[dict[str, _Place]] = {
+    "context": _Place("gorilla.cli.context", "The clusters that you work with."),
+}
 
 
 class Cli:

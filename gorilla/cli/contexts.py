@@ -191,7 +191,7 @@ class _Reading:
         ):
             if name:
                 if name not in file.contexts:
-                    raise CommandError(_no_context(self.path, name, source, file))
+                    raise CommandError(no_context(self.path, name, source, file))
                 return name, source
         return None, "none"
 
@@ -295,7 +295,8 @@ def _expanded(file: str) -> str:
     return str(Path(file).expanduser())
 
 
-def _no_context(path: Path, name: str, source: str, file: ConfigFile) -> str:
+def no_context(path: Path, name: str, source: str, file: ConfigFile) -> str:
+    """Say that a context is missing, and what to do."""
     near = difflib.get_close_matches(name, file.contexts, 1)
     if near:
         remedy = f"did you mean {near[0]}?"

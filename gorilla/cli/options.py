@@ -162,10 +162,11 @@ def _write_options(
     title: str,
     options: Sequence[click.Parameter],
 ) -> None:
-    records = [record for one in options if (record := one.get_help_record(ctx)) is not None]
-    if records:
+    records = [one.get_help_record(ctx) for one in options if isinstance(one, click.Option)]
+    shown = [record for record in records if record is not None]
+    if shown:
         with formatter.section(title):
-            formatter.write_dl(records)
+            formatter.write_dl(shown)
 
 
 class Verb(_WithGlobals):
