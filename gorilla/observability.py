@@ -131,6 +131,10 @@ class Metrics:
             "journal_sync_seconds", "Duration of one fdatasync.", SYNC_SECONDS
         )
         self.journal_bytes = self._gauge("journal_bytes", "Size of the journal on disk.")
+        self.data_free_bytes = self._gauge(
+            "data_free_bytes", "Free space where the data directory is; NaN while it is not known."
+        )
+        self.data_free_bytes.set(float("nan"))
 
     def observe_sync(self, seconds: float) -> None:
         """Count one sync of the journal."""

@@ -159,6 +159,11 @@ class DirectoryDisk:
         """Make creations, renames and removals durable."""
         _sync_directory(self.directory)
 
+    def free_bytes(self) -> int:
+        """Return how much room is left on it for this process."""
+        space = os.statvfs(self.directory)
+        return space.f_bavail * space.f_frsize
+
     def _path(self, name: str) -> Path:
         check_name(name)
         return self.directory / name

@@ -22,12 +22,14 @@ class Gauges:
         consensus: Consensus,
         services: Services,
         connections: Callable[[], int],
+        free_bytes: Callable[[], int],
     ) -> None:
         """Read these."""
         self._metrics = metrics
         self._consensus = consensus
         self._services = services
         self._connections = connections
+        self._free_bytes = free_bytes
         self._journal: Journal | None = None
         self._stored = 0
         self._failed = 0
@@ -72,9 +74,17 @@ class Gauges:
         metrics.connections.set(self._connections())
         if self._journal is not None:
             metrics.journal_bytes.set(self._journal.bytes_on_disk)
+        self._copy_free_bytes()
         self._copy_events()
         self._copy_snapshots()
         self._copy_history()
+
+    def _copy_free_bytes(self) -> None:
+        try:
+            free = float(self._free_bytes())
+        except OSError:
+            free = float("nan")  # what the disk refuses to the journal stops the node, not this
+        self._metrics.data_free_bytes.set(free)
 
     def _copy_events(self) -> None:
         events, feed = self._services.events, self._services.feed

@@ -149,6 +149,7 @@ class NodeProcess:
             gate,
             services,
             lambda: server.connections,
+            disk.free_bytes,
         )
         try:
             await network.start()
