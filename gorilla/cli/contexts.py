@@ -20,9 +20,9 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from gorilla.cli.failures import CommandError
+from gorilla.cli.times import seconds_of
+from gorilla.client.settings import DEADLINE_S, ENDPOINT_DEFAULT
 
-ENDPOINT_DEFAULT: Final = "http://127.0.0.1:4000"
-DEADLINE_S_DEFAULT: Final = 15.0
 TOKEN_FILE_BYTES_MAX: Final = 65_536
 
 _READABLE_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
@@ -207,6 +207,17 @@ class _Reading:
             return Sourced(value, f"context {self.context_name}")
         return Sourced(default, "default")
 
+    def deadline(self) -> Sourced:
+        found = self.value("deadline", DEADLINE_S)
+        if not isinstance(found.value, str):
+            return found
+        try:
+            return Sourced(seconds_of(found.value), found.source)
+        except ValueError as error:
+            raise CommandError(
+                f"{found.source}: {found.value!r} is no length of time; say 15 or 1m."
+            ) from error
+
     def endpoints(self) -> Sourced:
         if self.given.endpoints:
             return Sourced(self.given.endpoints, "option --endpoint")
@@ -276,7 +287,7 @@ def resolved(given: Given, environ: Mapping[str, str]) -> Settings:
         "cert_file": reading.value("cert_file", None),
         "key_file": reading.value("key_file", None),
         "output": reading.value("output", "table"),
-        "deadline": reading.value("deadline", DEADLINE_S_DEFAULT),
+        "deadline": reading.deadline(),
     }
     return Settings(
         path, reading.context_name, reading.context_source, values, tuple(reading.warnings)

@@ -1,7 +1,5 @@
 """What every command line of ``gorilla`` has: global options, durations, nouns and verbs."""
 
-import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,27 +8,7 @@ from typing_extensions import override
 
 from gorilla.cli.contexts import Given
 from gorilla.cli.output import FORMATS, terminal_width
-
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-_DURATION: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[smhdw]))+", re.ASCII)
-_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])", re.ASCII)
-
-
-def seconds_of(text: str) -> float:
-    """Read a length of time: ``30``, ``1.5``, ``90s``, ``1h30m``.
-
-    Raises:
-        ValueError: It is none.
-
-    """
-    stripped = text.strip()
-    if _DURATION.fullmatch(stripped):
-        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(stripped))
-    value = float(stripped)
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value
-
+from gorilla.cli.times import instant_of, seconds_of, wall_now, wire_time
 
 if TYPE_CHECKING:
     _Kind = click.ParamType[float | int]
@@ -74,6 +52,35 @@ TIMEOUT: Final = Seconds(more_than=0)
 
 WAIT: Final = Seconds()
 """How long something is waited for; 0: not at all."""
+
+
+if TYPE_CHECKING:
+    _Text = click.ParamType[str]
+else:
+    _Text = click.ParamType
+
+
+class Instant(_Text):
+    """A point of time, passed on as the API reads it."""
+
+    name = "time"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        try:
+            return wire_time(instant_of(str(value), wall_now()))
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time; say 2025-05-04T03:12:00, 03:12, or 2h for two hours ago",
+                param,
+                ctx,
+            )
+
+
+INSTANT: Final = Instant()
+"""A point of time; UTC, like all times that are shown."""
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
