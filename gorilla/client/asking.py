@@ -1,0 +1,331 @@
+"""One call, asked until an answer is definite or its time is over. All the logic of retries.
+
+What an attempt came to is one of four: a success; a refusal that is definite; nothing was done, so
+it may be asked elsewhere; or nobody knows, so it may be asked again only because every attempt is
+the same request under the same idempotency key. Once an attempt was uncertain, a failure is told
+as a definite one only when the cluster says it under that key.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
+
+import msgspec
+
+from gorilla.client.errors import OutcomeUnknown, Refusal, Unavailable
+from gorilla.client.ports import AnswerLost, HttpAnswer, Io, NotSent
+from gorilla.client.refusals import raised, refusal_of, stranger
+from gorilla.client.settings import ATTEMPT_S, ClientSettings
+from gorilla.wire.idempotency import REPLAYED_HEADER
+from gorilla.wire.problems import ProblemCode
+
+if TYPE_CHECKING:
+    from gorilla.client.calls import Call
+    from gorilla.client.endpoints import Endpoints
+
+T = TypeVar("T")
+
+LAST_S: Final = 0.5
+"""Time that a pause leaves for one more attempt (seconds)."""
+
+FAULTS_MAX: Final = 3
+"""Attempts that may fail within nodes (``internal``) before the call is given up."""
+
+WAIT_S_MIN: Final = 0.001
+"""What is left of a wait that is over, so that its end is told as such (seconds)."""
+
+KEPT: Final = frozenset({
+    ProblemCode.LOCK_NOT_FOUND,
+    ProblemCode.SESSION_NOT_FOUND,
+    ProblemCode.NOT_FOUND,
+    ProblemCode.LOCK_HELD,
+    ProblemCode.NOT_OWNER,
+    ProblemCode.TIMEOUT_TOO_SHORT,
+    ProblemCode.WAIT_TIMEOUT,
+    ProblemCode.DEADLOCK,
+    ProblemCode.IDEMPOTENCY_CONFLICT,
+    ProblemCode.MODE_CONFLICT,
+    ProblemCode.COOLING_DOWN,
+    ProblemCode.POLICY_REFUSED,
+})  # fmt: skip
+"""Refusals that the lock table makes, and remembers under the key: no attempt did anything else."""
+
+LASTING: Final = frozenset({ProblemCode.ARCHIVE_UNAVAILABLE, ProblemCode.NOT_LEADER})
+"""What each node says for itself and will say again: all are asked once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Generic[T]):
+    """A success.
+
+    Attributes:
+        value: What the answer says.
+        sent_s: When the attempt that was answered was sent, on the client's own clock.
+        endpoint: Who answered.
+        replayed: Whether it is the answer to an earlier attempt, given again.
+
+    """
+
+    value: T
+    sent_s: float
+    endpoint: str
+    replayed: bool = False
+
+
+async def ask(
+    io: Io,
+    endpoints: "Endpoints",
+    call: "Call[T]",
+    deadline_s: float,
+    attempt_s: float = ATTEMPT_S,
+    *,
+    once: bool = False,
+) -> Answered[T]:
+    """Ask until the answer is definite.
+
+    Args:
+        io: How to ask.
+        endpoints: Whom.
+        call: What.
+        deadline_s: How long all of it may take (seconds), apart from the call's own wait.
+        attempt_s: How long one attempt may take, likewise.
+        once: Ask every endpoint only once.
+
+    Raises:
+        RequestRefused: It was refused; nothing was done.
+        Unavailable: Nothing was done, and nothing will be.
+        OutcomeUnknown: It may have been done, or may be yet.
+
+    """
+    asking = _Asking(io, endpoints, call, deadline_s, attempt_s)
+    rounds = 0
+    while True:
+        rounds += 1
+        for endpoint in endpoints.order(io.now_s()):
+            answered = await asking.attempt(endpoint)
+            if answered is not None:
+                return answered
+            if asking.is_too_much:
+                break
+        if once or asking.is_lasting:
+            asking.give_up()
+        await asking.pause(endpoints.pause_s(rounds))
+
+
+class _Asking(Generic[T]):
+    """What has become of a call so far."""
+
+    def __init__(
+        self,
+        io: Io,
+        endpoints: "Endpoints",
+        call: "Call[T]",
+        deadline_s: float,
+        attempt_s: float,
+    ) -> None:
+        self.is_too_much = False
+        self._io = io
+        self._endpoints = endpoints
+        self._call = call
+        self._attempt_s = attempt_s
+        self._wait_s = call.wait_s
+        self._started_s = io.now_s()
+        self._until_s = self._started_s + deadline_s + call.wait_s
+        self._attempts = 0
+        self._faults = 0
+        self._uncertain = False
+        self._last: Refusal | None = None
+        self._retry_after_s: float | None = None
+        self._troubles: dict[str, str] = {}
+        self._lasting_at: set[str] = set()
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether every endpoint said what it would say again."""
+        return len(self._lasting_at) == len(self._endpoints)
+
+    async def attempt(self, endpoint: str) -> Answered[T] | None:
+        """Ask one endpoint once; None: no definite answer, and it may be asked again."""
+        now_s = self._io.now_s()
+        if now_s >= self._until_s and self._attempts:
+            self.give_up()
+        wait_left_s = max(0.0, self._wait_s - (now_s - self._started_s))
+        if self._attempts and not self._uncertain and self._wait_s:
+            # Nobody has the request, so it may become another one that waits for what is left.
+            self._call = self._call.shortened(max(WAIT_S_MIN, wait_left_s))
+        self._attempts += 1
+        timeout_s = min(self._until_s - now_s, self._attempt_s + wait_left_s)
+        try:
+            answer = await self._io.send(endpoint, self._call, timeout_s)
+        except NotSent as error:
+            self._failed(endpoint, str(error))
+            return None
+        except AnswerLost as error:
+            self._last = None
+            self._lost(endpoint, str(error))
+            return None
+        return self._judge(endpoint, answer, now_s)
+
+    async def pause(self, seconds: float) -> None:
+        """Pause after all endpoints were asked: as long as they say, while there is time."""
+        left_s = self._until_s - self._io.now_s()
+        if left_s <= LAST_S:
+            self.give_up()
+        wanted_s = max(seconds, self._retry_after_s or 0.0)
+        self._retry_after_s = None
+        self.is_too_much = False
+        await self._io.pause(min(wanted_s, left_s - LAST_S))
+
+    def give_up(self) -> NoReturn:
+        """Raise what is known by now."""
+        took_s = self._io.now_s() - self._started_s
+        trouble = "; ".join(f"{endpoint}: {why}" for endpoint, why in self._troubles.items())
+        if self._uncertain and self._call.writes:
+            raise OutcomeUnknown(
+                f"no definite answer after {took_s:.1f} s, it may have been done ({trouble})",
+                self._last,
+                self._attempts,
+            )
+        if self._last is not None and self._is_refusal(self._last):
+            raise raised(self._last)
+        raise Unavailable(
+            f"no node could answer within {took_s:.1f} s ({trouble})", self._last, self._attempts
+        )
+
+    def _judge(self, endpoint: str, answer: HttpAnswer, sent_s: float) -> Answered[T] | None:
+        if 200 <= answer.status < 300:  # noqa: PLR2004  successes of HTTP
+            try:
+                value = self._call.decode(answer.body)
+            except (msgspec.MsgspecError, ValueError) as error:
+                self._last = stranger(answer)
+                self._lost(endpoint, f"{self._last.detail} ({error})")
+                return None
+            self._endpoints.good(endpoint)
+            replayed = answer.headers.get(REPLAYED_HEADER.lower()) == "true"
+            return Answered(value=value, sent_s=sent_s, endpoint=endpoint, replayed=replayed)
+        refusal = refusal_of(answer)
+        self._last = refusal or stranger(answer)
+        self._note_retry_after(self._last)
+        if refusal is not None and answer.status == 503:  # noqa: PLR2004  nothing was done
+            self._failed(endpoint, f"{refusal.code}: {refusal.detail}")
+            if refusal.code in LASTING:
+                self._lasting_at.add(endpoint)
+        elif answer.status >= 500:  # noqa: PLR2004  whatever else failed there
+            self._fault(endpoint, self._last)
+        elif answer.status == 429:  # noqa: PLR2004  too much of something
+            self._too_much(endpoint, self._last)
+        else:
+            self._refuse(endpoint, self._last)
+        return None
+
+    def _note_retry_after(self, refusal: Refusal) -> None:
+        told_s = refusal.retry_after_s
+        if told_s is not None:
+            known_s = self._retry_after_s
+            self._retry_after_s = told_s if known_s is None else min(known_s, told_s)
+
+    def _failed(self, endpoint: str, why: str) -> None:
+        """Note that nothing was done there."""
+        self._troubles[endpoint] = why
+        self._lasting_at.discard(endpoint)
+        self._endpoints.failed(endpoint, self._io.now_s())
+
+    def _lost(self, endpoint: str, why: str) -> None:
+        """Note that something may have been done there."""
+        self._failed(endpoint, why)
+        self._uncertain = True
+        if not self._call.repeatable:
+            self.give_up()
+
+    def _fault(self, endpoint: str, refusal: Refusal) -> None:
+        if refusal.code == ProblemCode.INTERNAL:
+            self._faults += 1
+        self._lost(endpoint, f"{refusal.code}: {refusal.detail}")
+        if self._faults >= FAULTS_MAX:
+            self.give_up()
+
+    def _too_much(self, endpoint: str, refusal: Refusal) -> None:
+        """Ask again after a while, no other endpoint either, unless that is too far off."""
+        self.is_too_much = True
+        self._troubles[endpoint] = f"{refusal.code}: {refusal.detail}"
+        left_s = self._until_s - self._io.now_s() - LAST_S
+        if (refusal.retry_after_s or 0.0) > left_s:
+            self.give_up()
+
+    def _refuse(self, endpoint: str, refusal: Refusal) -> NoReturn:
+        self._endpoints.good(endpoint)
+        self._troubles[endpoint] = f"{refusal.code}: {refusal.detail}"
+        if self._uncertain and self._call.writes and not self._is_kept(refusal):
+            self.give_up()
+        raise raised(refusal)
+
+    def _is_kept(self, refusal: Refusal) -> bool:
+        """Return whether a refusal is the one answer that the key stands for."""
+        if self._call.key is None:
+            return False
+        by_policy = refusal.problem is not None and bool(refusal.problem.policy)
+        return refusal.code in KEPT or (refusal.code == ProblemCode.FORBIDDEN and by_policy)
+
+    def _is_refusal(self, refusal: Refusal) -> bool:
+        """Return whether the last answer of a call that did nothing is what it failed by."""
+        return refusal.status == 429 or refusal.code == ProblemCode.INTERNAL  # noqa: PLR2004
+
+
+class Asker:
+    """How a client asks: its endpoints, its patience, its way to send."""
+
+    def __init__(self, io: Io, endpoints: "Endpoints", settings: ClientSettings) -> None:
+        """Ask ``endpoints`` through ``io``, as patiently as ``settings`` say."""
+        self.io = io
+        self.settings = settings
+        self._endpoints = endpoints
+
+    def now_s(self) -> float:
+        """Return the client's own time (seconds)."""
+        return self.io.now_s()
+
+    async def pause(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            ClosedError: The client was closed meanwhile.
+
+        """
+        await self.io.pause(seconds)
+
+    async def ask(
+        self,
+        call: "Call[T]",
+        *,
+        deadline_s: float | None = None,
+        attempt_s: float | None = None,
+        endpoint: str | None = None,
+    ) -> Answered[T]:
+        """Ask until the answer is definite.
+
+        Args:
+            call: What.
+            deadline_s: How long all of it may take (seconds), apart from the call's own wait; by
+                default what the settings say.
+            attempt_s: How long one attempt may take, likewise.
+            endpoint: Ask this one alone, once; it need not be among the client's.
+
+        Raises:
+            RequestRefused: It was refused; nothing was done.
+            Unavailable: Nothing was done, and nothing will be.
+            OutcomeUnknown: It may have been done, or may be yet.
+            ValueError: ``endpoint`` is no URL.
+
+        """
+        endpoints = self._endpoints if endpoint is None else self._endpoints.only(endpoint)
+        return await ask(
+            self.io,
+            endpoints,
+            call,
+            self.settings.deadline_s if deadline_s is None else deadline_s,
+            self.settings.attempt_s if attempt_s is None else attempt_s,
+            once=endpoint is not None,
+        )
+
+    async def value(self, call: "Call[T]", endpoint: str | None = None) -> T:
+        """Return what the answer says; as :meth:`ask`."""
+        return (await self.ask(call, endpoint=endpoint)).value
