@@ -1,0 +1,205 @@
+"""Locks, sessions and elections of the blocking client: how they are made."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NoReturn
+
+from typing_extensions import Unpack, override
+
+from gorilla.client.asking import Asker
+from gorilla.client.blocking import run_now
+from gorilla.client.calls import locks
+from gorilla.client.ending import OnLost, Registered, Wishes, log
+from gorilla.client.errors import GorillaError
+from gorilla.client.keeping_blocking import KeepingThread
+from gorilla.client.locks_blocking import HeldGroup, HeldLock, Lock
+from gorilla.client.options import ELECTION_S, ELECTIONS, LockOptions, described
+from gorilla.client.owners import Owners
+from gorilla.client.session_life import SessionBase, WantedSession, open_session
+from gorilla.wire.bodies import HeldLockBody
+
+
+class MakesLocks:
+    """Makes locks; nothing is asked for before they are acquired."""
+
+    _asker: Asker
+    _owners: Owners
+    _registered: Registered
+
+    def lock(self, resource: str, **options: Unpack[LockOptions]) -> Lock[HeldLock]:
+        """Return a lock to be had.
+
+        Args:
+            resource: Its name.
+            options: See :class:`LockOptions`.
+
+        Raises:
+            ValueError: A value can't be; the message names it.
+
+        """
+        return Lock(
+            self._asker,
+            self._owners,
+            self._registered,
+            *described((resource,), options, self._session()),
+        )
+
+    def semaphore(self, resource: str, **options: Unpack[LockOptions]) -> Lock[HeldLock]:
+        """Return a lock that ``limit`` may hold at once; as :meth:`lock` otherwise.
+
+        Raises:
+            ValueError: There is no ``limit``, or a value can't be.
+
+        """
+        if options.get("limit") is None:
+            raise ValueError("limit: say how many may hold it at once")
+        return self.lock(resource, **options)
+
+    def locks(self, resources: Sequence[str], **options: Unpack[LockOptions]) -> Lock[HeldGroup]:
+        """Return several locks to be had in one step, all or none; as :meth:`lock` otherwise."""
+        if isinstance(resources, str):
+            raise TypeError("resources: a list of names, not one name")
+        return Lock(
+            self._asker,
+            self._owners,
+            self._registered,
+            *described(tuple(resources), options, self._session(), is_group=True),
+        )
+
+    def _session(self) -> SessionBase | None:
+        return None
+
+
+class HeldSession(MakesLocks, SessionBase):
+    """A session that lives until the end of its block, or :meth:`end`; locks are made with it."""
+
+    def end(self) -> None:
+        """End it: everything that is held in it is released.
+
+        Raises:
+            SessionLost: It was lost before.
+            GorillaError: It could not be ended, or nobody knows; it ends by itself in time.
+
+        """
+        run_now(self.let_go())
+
+    @override
+    def _session(self) -> SessionBase:
+        return self
+
+
+class Session:
+    """A session to be had: a block (``with``), or :meth:`open`."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        owners: Owners,
+        registered: Registered,
+        wanted: WantedSession,
+        on_lost: OnLost | None,
+    ) -> None:
+        """Describe it; nothing is asked for yet."""
+        self._asker = asker
+        self._owners = owners
+        self._registered = registered
+        self._wanted = wanted
+        self._on_lost = on_lost
+        self._entered: list[HeldSession] = []
+
+    def open(self) -> HeldSession:
+        """Open it, and keep it alive in the background.
+
+        Raises:
+            Unavailable: No node could do it; nothing was done.
+            OutcomeUnknown: Nobody knows; what was opened unseen ends after its ttl.
+
+        """
+        owner = self._wanted.owner or self._owners.of_thread()
+        extension = run_now(open_session(self._asker, self._wanted, owner))
+        keeper = KeepingThread(extension, extends=True)
+        wishes = Wishes(self._on_lost)
+        held = HeldSession(extension, self._wanted, owner, keeper, self._registered, wishes)
+        held._owners = self._owners  # noqa: SLF001 - its own kind
+        run_now(held.begin())
+        return held
+
+    def __enter__(self) -> HeldSession:
+        """Open it for a block."""
+        held = self.open()
+        self._entered.append(held)
+        return held
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """End it.
+
+        Raises:
+            SessionLost: It was lost while the block ran.
+
+        """
+        run_now(self._entered.pop().finish(error))
+
+    @override
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be copied."""
+        raise TypeError("a Session can't be pickled or copied: open one where it is used")
+
+
+class Holds(MakesLocks):
+    """What a client holds, beside the plain calls of the API."""
+
+    def session(
+        self,
+        ttl: float,
+        *,
+        owner: str | None = None,
+        metadata: object = None,
+        on_lost: OnLost | None = None,
+    ) -> Session:
+        """Return a session to be had: one sign of life for any number of locks.
+
+        Args:
+            ttl: How long it outlives its last sign of life (seconds).
+            owner: Whose it is; None: this thread's.
+            metadata: What others may read of it: any JSON value.
+            on_lost: Called once, from the thread that keeps it alive, when it is lost.
+
+        Raises:
+            ValueError: A value can't be; the message names it.
+
+        """
+        wanted = WantedSession(ttl_s=ttl, owner=owner, metadata=metadata)
+        return Session(self._asker, self._owners, self._registered, wanted, on_lost)
+
+    def election(self, name: str, **options: Unpack[LockOptions]) -> Lock[HeldLock]:
+        """Return an office that one at a time holds: a term is a lock with an end that is told.
+
+        It waits for its turn as long as it takes, unless ``wait`` says otherwise, and outlives its
+        last extension by 10 seconds, unless ``timeout`` does.
+
+        Args:
+            name: Of the election.
+            options: As for :meth:`lock`; ``on_lost`` is called when leadership is lost.
+
+        """
+        given = LockOptions(timeout=ELECTION_S, wait=None)
+        given.update(options)
+        return self.lock(ELECTIONS + name, **given)
+
+    def leader(self, name: str) -> HeldLockBody | None:
+        """Return who leads, or None."""
+        state = run_now(self._asker.ask(locks.show(ELECTIONS + name))).value
+        return state.holders[0] if state.holders else None
+
+    def _let_all_go(self) -> None:
+        """Release what is held still, before the client is closed."""
+        for held in self._registered.all():
+            try:
+                run_now(held.let_go())
+            except GorillaError as error:
+                log.warning("%s was held when its client was closed: %s", held.name, error)

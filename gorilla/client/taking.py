@@ -1,0 +1,225 @@
+"""How a hold begins and ends: asks for a lock, waits for it, and lets it go."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from gorilla.client.asking import Asker
+from gorilla.client.calls import Call, groups, locks
+from gorilla.client.errors import (
+    GorillaError,
+    LockLost,
+    LossReason,
+    NotFound,
+    OutcomeUnknown,
+    Unavailable,
+    WaitTimeout,
+)
+from gorilla.client.holding import Hold
+from gorilla.client.keeping import Extension
+from gorilla.client.kinds import Group, Kind, OneLock
+from gorilla.wire.asking import (
+    EXCLUSIVE,
+    RESOURCES_MAX,
+    SHARED,
+    AcquireAllBody,
+    AcquireBody,
+    GroupBody,
+)
+from gorilla.wire.bodies import LockBody
+
+WAITED_SHARE: Final = 0.1
+"""An answer that took longer than this share of the lease is followed by a question for its end."""
+
+WAIT_S: Final = 300.0
+"""Longest wait of one request: the default bound of a cluster. Whoever waits longer asks again."""
+
+RELEASE_S: Final = 5.0
+"""Longest time that the end of a block waits for its release (seconds)."""
+
+OnLost = Callable[[LockLost], object]
+OnExtended = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be held, and how.
+
+    Attributes:
+        resources: Names of locks.
+        is_group: Whether they are held as several at once, even when it is one.
+        timeout_s: Of the lease (seconds); None with a session: as long as that lives.
+        wait_s: How long to queue (seconds); None: as long as it takes.
+        extends: Whether to extend it in the background.
+        max_lifetime_s: How long it is extended at most (seconds).
+
+    """
+
+    resources: tuple[str, ...]
+    is_group: bool = False
+    timeout_s: float | None
+    wait_s: float | None = 0.0
+    mode: str = EXCLUSIVE
+    limit: int | None = None
+    owner: str | None = None
+    metadata: Any = None
+    reason: str | None = None
+    session: Hold | None = None
+    extends: bool = True
+    max_lifetime_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked here.
+
+        Raises:
+            ValueError: A value can't be; the message names it and says what it may be.
+
+        """
+        if not 1 <= len(self.resources) <= RESOURCES_MAX:
+            raise ValueError(f"resources: name 1 to {RESOURCES_MAX} locks")
+        if self.timeout_s is None and self.session is None:
+            raise ValueError("timeout: say for how many seconds a lock outlives its last extension")
+        _positive("timeout", self.timeout_s)
+        _positive("max_lifetime", self.max_lifetime_s)
+        if self.wait_s is not None and not (isfinite(self.wait_s) and self.wait_s >= 0):
+            raise ValueError("wait: must be seconds, 0 or more; None waits as long as it takes")
+        if self.mode not in {EXCLUSIVE, SHARED}:
+            raise ValueError(f"mode: must be {EXCLUSIVE!r} or {SHARED!r}")
+
+    @property
+    def name(self) -> str:
+        """What people read."""
+        return ", ".join(self.resources)
+
+    def call(self, owner: str, wait_s: float) -> Call[Any]:
+        """Return the call that asks for it."""
+        fields = self._fields(owner, wait_s)
+        if self.is_group:
+            return groups.acquire(AcquireAllBody(resources=self.resources, **fields))
+        return locks.acquire(self.resources[0], AcquireBody(**fields))
+
+    def kind_of(self, body: GroupBody | LockBody) -> "OneLock | Group":
+        """Return what was given."""
+        return Group(body) if isinstance(body, GroupBody) else OneLock(body)
+
+    def _fields(self, owner: str, wait_s: float) -> dict[str, Any]:
+        """Return the fields of the request."""
+        session = UNSET if self.session is None else self.session.secret
+        return {
+            "owner": owner,
+            "timeout": _or_unset(self.timeout_s),
+            "metadata": _or_unset(self.metadata),
+            "wait": wait_s or UNSET,
+            "mode": UNSET if self.mode == EXCLUSIVE else self.mode,
+            "limit": _or_unset(self.limit),
+            "session": session,
+            "reason": _or_unset(self.reason),
+        }
+
+
+def _or_unset(value: object) -> object:
+    return UNSET if value is None else value
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not (isfinite(value) and value > 0):
+        raise ValueError(f"{name}: must be seconds, more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A hold that has begun."""
+
+    hold: Hold
+    kind: Kind[Any]
+
+
+async def take(asker: Asker, wanted: Wanted, owner: str) -> Taken:
+    """Acquire what is wanted for ``owner``, and wait for it as long as that says.
+
+    Raises:
+        GorillaError: Why not. After :class:`OutcomeUnknown` it may be held until its timeout; the
+            same owner asking again gets the same lock.
+
+    """
+    started_s = asker.now_s()
+    pause_s = 0.1
+    while True:
+        left_s = inf if wanted.wait_s is None else wanted.wait_s - (asker.now_s() - started_s)
+        try:
+            return await _ask(asker, wanted, owner, max(0.0, min(left_s, WAIT_S)))
+        except WaitTimeout:
+            # The cluster's bound on waits is lower than ours: stand in the queue again.
+            if asker.now_s() - started_s >= (inf if wanted.wait_s is None else wanted.wait_s) - 0.1:
+                raise
+        except (Unavailable, OutcomeUnknown):
+            if wanted.wait_s is not None:
+                raise
+            await asker.pause(pause_s)
+            pause_s = min(5.0, 2 * pause_s)
+
+
+async def _ask(asker: Asker, wanted: Wanted, owner: str, wait_s: float) -> Taken:
+    """Ask once, and settle how long the hold surely lasts."""
+    answered = await asker.ask(wanted.call(owner, wait_s))
+    kind: OneLock | Group = wanted.kind_of(answered.value)
+    kept = kind.read(answered.value)
+    hold = Hold(
+        resource=wanted.name,
+        secret=kept.secret,
+        fencing_token=kind.fencing_token,
+        timeout_s=inf if wanted.timeout_s is None else wanted.timeout_s,
+        sent_s=answered.sent_s,
+        expires_s=inf if wanted.timeout_s is None else answered.sent_s + kept.left_s,
+        session=wanted.session,
+    )
+    if wanted.timeout_s is not None:
+        await _count_from_now(asker, hold, kind, kept.left_s)
+    if wanted.max_lifetime_s is not None:
+        hold.ends_s = asker.now_s() + wanted.max_lifetime_s
+    if hold.look(asker.now_s()) is not None:
+        # It was granted, and was over before we could know.
+        await let_go(asker, Extension(asker, hold, kind))
+    hold.check(asker.now_s())
+    return Taken(hold, kind)
+
+
+async def _count_from_now(asker: Asker, hold: Hold, kind: Kind[Any], left_s: float) -> None:
+    """After a wait: ask how long the lease lasts, since the request was sent long before its grant.
+
+    Without an answer the count from the first request holds: it is short, and never too long.
+    """
+    took_s = asker.now_s() - hold.sent_s
+    if took_s <= WAITED_SHARE * left_s:
+        return
+    deadline_s = max(0.1, left_s / 3)
+    try:
+        looked = await asker.ask(kind.status(hold), deadline_s=deadline_s)
+    except NotFound:
+        hold.lose(LossReason.NOT_FOUND)
+    except GorillaError as error:
+        hold.trouble = error
+    else:
+        hold.confirmed(hold.secret, looked.value.timeout, looked.sent_s)
+
+
+async def let_go(asker: Asker, extension: Extension) -> None:
+    """Release a hold, whatever is left of it; afterwards it counts as released.
+
+    Raises:
+        LockLost: It was not held any more: somebody ended it.
+        GorillaError: It could not be released, or nobody knows; it ends by itself in time.
+
+    """
+    hold = extension.hold
+    hold.released()
+    deadline_s = RELEASE_S
+    try:
+        await extension.settle(deadline_s)
+        await asker.ask(extension.kind.release(hold), deadline_s=deadline_s)
+    except NotFound as error:
+        lost = LockLost(hold.resource, hold.fencing_token, LossReason.NOT_FOUND)
+        raise (hold.error or lost) from error
