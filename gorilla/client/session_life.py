@@ -5,6 +5,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from msgspec import UNSET
 from typing_extensions import override
 
 from gorilla.client.asking import Asker
