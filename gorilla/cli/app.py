@@ -1,9 +1,12 @@
 """The root of the command line: finds nouns, resolves settings, tells failures."""
 
+import getpass
 import os
+import secrets
 import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -15,6 +18,7 @@ from gorilla.cli import contexts
 from gorilla.cli.failures import CommandError, Exit, Failure, OutputClosed, explained
 from gorilla.cli.options import Noun
 from gorilla.cli.output import Output, close_quietly, parsed
+from gorilla.cli.tables import visible
 
 if TYPE_CHECKING:
     from gorilla.client import Client
@@ -33,6 +37,7 @@ class _Place(NamedTuple):
 # One line a noun; its module is loaded when the noun is used, and has it under the same name
 # (``-`` becomes ``_``).
 NOUNS: Final[dict[str, _Place]] = {
+    "lock": _Place("gorilla.cli.lock", "Acquire, release, look at and repair locks."),
     "context": _Place("gorilla.cli.context", "The clusters that you work with."),
 }
 
@@ -102,8 +107,17 @@ class Cli:
         except (ValueError, OSError) as error:
             raise CommandError(f"{str(error).rstrip('.')}.") from error
 
-    def confirm(self, question: str, *, yes: bool) -> None:
+    @staticmethod
+    def owner() -> str:
+        """Return a name for whoever runs this command: told to people, and never used again."""
+        return f"{person()}:{os.getpid()}-{secrets.token_hex(3)}"
+
+    def confirm(self, question: str | Callable[[], str], *, yes: bool) -> None:
         """Go on if a person at the terminal says yes, or ``--yes`` was given.
+
+        Args:
+            question: To be answered with yes or no; a function when it takes asking the cluster.
+            yes: Whether the answer was given already.
 
         Raises:
             CommandError: They say no; or there is nobody to ask.
@@ -112,13 +126,24 @@ class Cli:
         if yes:
             return
         if sys.stdin is None or not sys.stdin.isatty():
-            raise CommandError(f"{question} Nobody is here to ask; --yes says yes.")
-        if not click.confirm(question, err=True):
+            raise CommandError("This wants a yes and nobody is here to ask: give --yes.")
+        text = question if isinstance(question, str) else question()
+        if not click.confirm(visible(text), err=True):
             raise CommandError("Nothing was done.", Exit.CONFLICT)
 
     @property
     def _color(self) -> bool | None:
         return False if self.given.no_color else None
+
+
+def person() -> str:
+    """Return who sits here, for people: ``user@host``."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        # A user id without a name, as in some containers.
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 class Root(Noun):

@@ -151,6 +151,12 @@ class Output:
             # Nobody listens; what is said to nobody fails nothing.
             self._stderr = _nowhere()
 
+    def remark(self, text: str) -> None:
+        """Tell a person at a terminal what goes on; a log needs none of it."""
+        stream = self._stderr or sys.stderr
+        if stream is not None and stream.isatty():
+            self.say(text, "dim")
+
     def warn(self, text: str) -> None:
         """Tell a person what is wrong and does not stop the command."""
         self.say(f"gorilla: warning: {text}", "warn")

@@ -39,10 +39,11 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under titles."""
+    """Rows under titles; what is too long is wrapped, or cut where every row must be one line."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
+    cuts: bool = False
 
 
 class Facts(NamedTuple):
@@ -79,18 +80,25 @@ def laid_out(view: View, width: int | None, *, color: bool = False) -> list[str]
         return _paragraphs(view, width)
     if isinstance(view, Facts):
         return _facts(view.pairs, width, color=color)
-    cells = [[_cell(cell) for cell in row] for row in view.rows]
+    cells = [[shown_safely(cell) for cell in row] for row in view.rows]
     widths = _widths(view.columns, cells, width)
     if widths is None:
         return _records(view.columns, cells, width, color=color)
     head = [Styled(column.title, "strong") for column in view.columns]
+    right = [place for place, column in enumerate(view.columns) if column.right]
     lines = []
     for row in [head, *cells]:
-        lines += _row(view.columns, row, widths, color=color)
+        if view.cuts:
+            row = [  # noqa: PLW2901 - the same row, as it fits
+                Styled(cut(cell.text, room), cell.style)
+                for cell, room in zip(row, widths, strict=True)
+            ]
+        lines += row_lines(row, widths, right=right, color=color)
     return lines
 
 
-def _cell(cell: Cell) -> Styled:
+def shown_safely(cell: Cell) -> Styled:
+    """Return the text of a cell without anything that would steer a terminal."""
     if isinstance(cell, Styled):
         return Styled(visible(cell.text), cell.style)
     return Styled("-" if cell is None else visible(str(cell)), "")
@@ -129,18 +137,32 @@ def _shared(wanted: list[int], left: int) -> list[int] | None:
     return given if left >= 0 and wanted else None
 
 
-def _row(
-    columns: Sequence[Column], row: Sequence[Styled], widths: Sequence[int], *, color: bool
+def row_lines(
+    cells: Sequence[Cell],
+    widths: Sequence[int],
+    *,
+    right: Sequence[int] = (),
+    color: bool = False,
 ) -> list[str]:
+    """Return the lines of a row.
+
+    Args:
+        cells: From left to right.
+        widths: Of each column; longer text is wrapped.
+        right: Places of the columns that are aligned to the right.
+        color: Whether cells are coloured.
+
+    """
+    row = [shown_safely(cell) for cell in cells]
     wrapped = [wrapped_to(cell.text, width) for cell, width in zip(row, widths, strict=True)]
     lines = []
-    for number in range(max(map(len, wrapped))):
+    for number in range(max(map(len, wrapped), default=0)):
         parts = []
-        for column, cell, width, pieces in zip(columns, row, widths, wrapped, strict=True):
+        for place, (cell, pieces) in enumerate(zip(row, wrapped, strict=True)):
             text = pieces[number] if number < len(pieces) else ""
-            space = " " * (width - cell_len(text))
-            shown = painted(text, cell.style, color=color)
-            parts.append(space + shown if column.right else shown + space)
+            space = " " * (widths[place] - cell_len(text))
+            painted_text = painted(text, cell.style, color=color)
+            parts.append(space + painted_text if place in right else painted_text + space)
         lines.append(GAP.join(parts).rstrip())
     return lines
 
@@ -160,7 +182,7 @@ def _records(
 
 
 def _facts(pairs: Sequence[tuple[str, Cell]], width: int | None, *, color: bool) -> list[str]:
-    shown = [(name, _cell(cell)) for name, cell in pairs if cell is not None]
+    shown = [(name, shown_safely(cell)) for name, cell in pairs if cell is not None]
     margin = max((cell_len(name) for name, _ in shown), default=0) + len(GAP)
     room = None if width is None else max(width - margin, 1)
     lines = []
@@ -193,6 +215,16 @@ def wrapped_to(text: str, width: int | None) -> list[str]:
         pieces.append(text[:end].rstrip())
         text = text[end:].lstrip(" ")
     return [*pieces, text] if text else pieces
+
+
+def cut(text: str, width: int) -> str:
+    """Return a text of at most so many cells; what is left out in its middle becomes ``…``."""
+    if cell_len(text) <= width:
+        return text
+    head = text[: _fitting(text, max((width - 1) // 2, 1))]
+    left = width - 1 - cell_len(head)
+    tail = "" if left <= 0 else text[::-1][: _fitting(text[::-1], left)][::-1]
+    return f"{head}…{tail}" if cell_len(f"{head}…{tail}") <= width else "…"
 
 
 def _fitting(text: str, width: int) -> int:

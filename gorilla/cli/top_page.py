@@ -1,0 +1,157 @@
+"""The page of ``gorilla lock top``, as lines that fit the terminal: pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gorilla.cli.lock_views import time_left
+from gorilla.cli.tables import Cell, Column, Styled, Table, laid_out, painted
+from gorilla.cli.times import told
+from gorilla.cli.top_figures import Standing
+
+ROWS_MIN: Final = 3
+ROWS_PLAIN: Final = 10
+"""Rows of each part where no terminal bounds them."""
+
+_PARTS: Final = 4
+_LINES_OF_PART: Final = 3
+"""A blank line, a title, the names of the columns."""
+
+_HEAD_LINES: Final = 2
+
+_NAMES: Final = (Column("RESOURCE", flexible=True), Column("OWNER", flexible=True))
+
+
+def rows_of(height: int) -> int:
+    """Return how many rows each part may have."""
+    return max((height - _HEAD_LINES - _PARTS * _LINES_OF_PART - 1) // _PARTS, ROWS_MIN)
+
+
+def page(
+    standing: Standing, clock: str, rows: int, width: int | None, *, color: bool = False
+) -> list[str]:
+    """Return the lines of a page.
+
+    Args:
+        standing: What is shown.
+        clock: What time it is, for people.
+        rows: At most so many in each part.
+        width: Cells of a line; None: no bound.
+        color: Whether it is coloured.
+
+    """
+    lines = [*_head(standing, clock, width)]
+    parts = [
+        ("Most contended", _contended(standing, rows), "Nobody waits for a lock."),
+        ("Longest waits", _waits(standing, rows), ""),
+        ("Longest held", _holds(standing, rows), "No lock is held."),
+        ("How long, of late", _lengths(standing, rows), "No lock was let go of late."),
+    ]
+    for title, table, nothing in parts:
+        if table.rows:
+            lines += ["", painted(title, "strong", color=color)]
+            lines += laid_out(table, width, color=color)
+        elif nothing:
+            lines += ["", painted(nothing, "dim", color=color)]
+    return lines
+
+
+def _head(standing: Standing, clock: str, width: int | None) -> list[str]:
+    cluster = standing.cluster
+    connected = sum(1 for one in cluster.members if one.connected or one.name == cluster.node)
+    leader = "no leader" if cluster.leader is None else f"leader {cluster.leader.name}"
+    first = (
+        f"{cluster.name or 'gorilla'}  {leader}  "
+        f"{connected} of {len(cluster.members)} members  {clock} UTC"
+    )
+    second = f"{cluster.held} held  {cluster.waiting} waiting  {cluster.sessions} sessions"
+    return [*laid_out(first, width), *laid_out(second, width)]
+
+
+def _contended(standing: Standing, rows: int) -> Table:
+    columns = (
+        Column("RESOURCE", flexible=True),
+        Column("HOLDER", flexible=True),
+        Column("WAITING", right=True),
+        Column("LONGEST", right=True),
+        Column("HELD", right=True),
+        Column("LEFT", right=True),
+    )
+    return Table(
+        columns,
+        [
+            [
+                one.resource,
+                _holder(one.holder, one.holders),
+                one.waiting,
+                told(one.longest_wait),
+                told(one.held) if one.holders else "",
+                time_left(one.left) if one.holders else "",
+            ]
+            for one in standing.contended[:rows]
+        ],
+        cuts=True,
+    )
+
+
+def _holder(name: str | None, count: int) -> Cell:
+    if name is None:
+        return Styled("nobody", "dim")
+    return name if count == 1 else f"{name} and {count - 1} more"
+
+
+def _waits(standing: Standing, rows: int) -> Table:
+    columns = (*_NAMES, Column("#", right=True), Column("WAITED", right=True), _reason())
+    return Table(
+        columns,
+        [
+            [one.resource, one.owner, one.position, told(one.waited), one.reason or ""]
+            for one in standing.waits[:rows]
+        ],
+        cuts=True,
+    )
+
+
+def _holds(standing: Standing, rows: int) -> Table:
+    columns = (*_NAMES, Column("HELD", right=True), Column("LEFT", right=True), _reason())
+    return Table(
+        columns,
+        [
+            [one.resource, one.owner, told(one.held), time_left(one.left), one.reason or ""]
+            for one in standing.holds[:rows]
+        ],
+        cuts=True,
+    )
+
+
+def _lengths(standing: Standing, rows: int) -> Table:
+    columns = (
+        Column("RESOURCE", flexible=True),
+        Column("HOLDS", right=True),
+        Column("MEDIAN", right=True),
+        Column("LONGEST", right=True),
+        Column("WAITS", right=True),
+        Column("MEDIAN", right=True),
+        Column("LONGEST", right=True),
+    )
+    return Table(
+        columns,
+        [
+            [
+                one.resource,
+                one.holds,
+                *_pair(one.hold_median, one.hold_longest),
+                one.waits,
+                *_pair(one.wait_median, one.wait_longest),
+            ]
+            for one in standing.lengths[:rows]
+        ],
+        cuts=True,
+    )
+
+
+def _pair(*values: float | None) -> Sequence[Cell]:
+    return ["" if value is None else told(value) for value in values]
+
+
+def _reason() -> Column:
+    return Column("REASON", flexible=True)
