@@ -25,6 +25,11 @@ T = TypeVar("T")
 class GorillaError(Exception):
     """Base of all errors of the client."""
 
+    @override
+    def __repr__(self) -> str:
+        """Show what people read."""
+        return f"{type(self).__name__}({str(self)!r})"
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer that was no success said."""

@@ -93,8 +93,26 @@ def write(
         path=target(path, query),
         decode=decode,
         body=None if body is None else _encode(body),
-        key=key or new_key(),
+        key=new_key() if key is None else key,
         writes=True,
+    )
+
+
+def change(
+    method: str,
+    path: str,
+    answer: type[S],
+    body: msgspec.Struct | None,
+    query: Query | None = None,
+) -> "Call[S]":
+    """Return a call that has no key: once it may have been done it is not asked again."""
+    return Call(
+        method=method,
+        path=target(path, query),
+        decode=decoder(answer),
+        body=None if body is None else _encode(body),
+        writes=True,
+        repeatable=False,
     )
 
 

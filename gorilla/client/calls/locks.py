@@ -1,5 +1,6 @@
 """Calls on single locks."""
 
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import UNSET
@@ -23,7 +24,7 @@ from gorilla.wire.asking import (
     CheckFencingBody,
     ExtendBody,
 )
-from gorilla.wire.bodies import LockBody, LockListBody, LockStateBody
+from gorilla.wire.bodies import HeldLockBody, LockBody, LockListBody, LockStateBody
 from gorilla.wire.looking import ExplanationBody, FencingBody, ForcedBody
 
 LOCKS: Final = "/api/v1/locks"
@@ -102,6 +103,18 @@ def page(
         "consistency": consistency(stale=stale),
     }
     return read(LOCKS, LockListBody, query)
+
+
+def pages(
+    prefix: str | None, owner: str | None, limit: int | None, *, stale: bool
+) -> Callable[[str | None], Call[LockListBody]]:
+    """Return what makes the call for the page at a cursor."""
+    return lambda cursor: page(prefix=prefix, owner=owner, limit=limit, cursor=cursor, stale=stale)
+
+
+def on_page(body: LockListBody) -> tuple[tuple[HeldLockBody, ...], str | None]:
+    """Return the locks of a page, and the cursor of the next one."""
+    return body.locks, body.cursor
 
 
 def force(

@@ -1,0 +1,319 @@
+"""How the blocking client sends: one attempt over urllib3, whose own retries are off."""
+
+import contextlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import override
+from urllib3 import HTTPConnectionPool, Timeout
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from gorilla.client import clock
+from gorilla.client.blocking import run_now
+from gorilla.client.connections import Attempt, Pool, TlsPool, current
+from gorilla.client.errors import ClosedError, ForkedError
+from gorilla.client.ports import (
+    BODY_BYTES_MAX,
+    CONNECT_S_MAX,
+    AnswerLost,
+    HttpAnswer,
+    Io,
+    NotSent,
+    Opened,
+    Stream,
+)
+from gorilla.client.transport import (
+    DEAD,
+    PROBED_WAIT_S,
+    headers_of,
+    place_of,
+    socket_options,
+    tls_of,
+    until_dead,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from gorilla.client.calls import Call
+    from gorilla.client.settings import ClientSettings
+
+POOLS_MAX: Final = 64
+"""Endpoints with connections of their own."""
+
+CONNECTIONS_KEPT: Final = 64
+"""Idle connections that are kept for each endpoint."""
+
+_PIECE_BYTES: Final = 64 * 1024
+_FAILURES: Final = (HTTPError, HTTPException, OSError, ValueError)
+
+
+class BlockingIo(Io):
+    """An :class:`Io` that never suspends: it blocks the thread that asks.
+
+    Any number of threads may use one. Requests that are under way end when it is closed.
+    """
+
+    def __init__(self, settings: "ClientSettings") -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            ValueError: A file of the settings can't be used.
+
+        """
+        self._settings = settings
+        self._pid = os.getpid()
+        self._closing = threading.Event()
+        self._guard = threading.Lock()
+        self._pools: OrderedDict[str, HTTPConnectionPool] = OrderedDict()
+        self._attempts: set[Attempt] = set()
+        self._tls: ssl.SSLContext | None = None
+        if any(endpoint.startswith("https:") for endpoint in settings.endpoints):
+            self._tls = tls_of(settings)
+
+    @override
+    def now_s(self) -> float:
+        """Return the client's own time (seconds)."""
+        return clock.now_s()
+
+    @override
+    async def pause(self, seconds: float) -> None:
+        """Block for a while, or until the client is closed."""
+        self.check()
+        self._closing.wait(max(0.0, seconds))
+        self.check()
+
+    @override
+    async def send(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> HttpAnswer:
+        """Ask one node once."""
+        with self._attempting() as attempt, self._watching(endpoint, call, attempt):
+            until_s = clock.now_s() + timeout_s
+            response = None
+            try:
+                response = self._request(endpoint, call, timeout_s)
+                answer = HttpAnswer(response.status, _lower(response), _read(response, until_s))
+            except _FAILURES as error:
+                _hang_up(response)
+                raise self.failure(attempt, error) from error
+            except BaseException:
+                _hang_up(response)
+                raise
+            attempt.finish()
+            response.release_conn()
+            return answer
+
+    @override
+    async def open(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> Opened:
+        """Ask one node once for a stream."""
+        with self._attempting() as attempt:
+            until_s = clock.now_s() + timeout_s
+            response = None
+            try:
+                response = self._request(endpoint, call, timeout_s)
+                headers = _lower(response)
+                if response.status == HTTPStatus.OK:
+                    answer = HttpAnswer(response.status, headers, b"")
+                    attempt.is_kept = True
+                    return Opened(answer, _BlockingStream(self, response, attempt))
+                body = _read(response, until_s)
+            except _FAILURES as error:
+                _hang_up(response)
+                raise self.failure(attempt, error) from error
+            except BaseException:
+                _hang_up(response)
+                raise
+            response.close()
+            return Opened(HttpAnswer(response.status, headers, body), None)
+
+    def check(self) -> None:
+        """Return when it may be used.
+
+        Raises:
+            ForkedError: In another process than the one that made it.
+            ClosedError: After :meth:`close`.
+
+        """
+        if os.getpid() != self._pid:
+            raise ForkedError
+        if self._closing.is_set():
+            raise ClosedError
+
+    def close(self) -> None:
+        """End what is under way, and close all connections; may be called again.
+
+        In another process than the one that made it nothing is done: the connections are not its.
+        """
+        if os.getpid() != self._pid:
+            return
+        self._closing.set()
+        with self._guard:
+            attempts = list(self._attempts)
+            pools = list(self._pools.values())
+            self._pools.clear()
+        for attempt in attempts:
+            attempt.end("the client was closed")
+        for pool in pools:
+            pool.close()
+
+    @contextlib.contextmanager
+    def _attempting(self) -> Iterator[Attempt]:
+        self.check()
+        attempt = Attempt()
+        with self._guard:
+            self._attempts.add(attempt)
+        before = current.set(attempt)
+        try:
+            self.check()
+            yield attempt
+        finally:
+            current.reset(before)
+            if not attempt.is_kept:
+                self.forget(attempt)
+
+    def forget(self, attempt: Attempt) -> None:
+        """Let go of an attempt that is over."""
+        attempt.finish()
+        with self._guard:
+            self._attempts.discard(attempt)
+
+    @contextlib.contextmanager
+    def _watching(self, endpoint: str, call: "Call[Any]", attempt: Attempt) -> Iterator[None]:
+        """During a long wait, end the attempt when its node is found dead."""
+        if call.wait_s <= PROBED_WAIT_S:
+            yield
+            return
+        done = threading.Event()
+        watcher = threading.Thread(
+            target=_watch, args=(self, endpoint, attempt, done), name="gorilla-watch", daemon=True
+        )
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+
+    def _request(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> BaseHTTPResponse:
+        place = place_of(endpoint)
+        return self._pool(endpoint).urlopen(
+            call.method,
+            place.path + call.path,
+            body=call.body,
+            headers=headers_of(self._settings, call),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            timeout=Timeout(total=timeout_s, connect=min(timeout_s, CONNECT_S_MAX), read=timeout_s),
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def failure(self, attempt: Attempt, error: Exception) -> Exception:
+        """Say what a failed attempt means."""
+        if self._closing.is_set():
+            return ClosedError()
+        why = attempt.ended or str(error) or type(error).__name__
+        return AnswerLost(why) if attempt.is_sent else NotSent(why)
+
+    def _pool(self, endpoint: str) -> HTTPConnectionPool:
+        with self._guard:
+            pool = self._pools.get(endpoint)
+            if pool is None:
+                pool = self._pools[endpoint] = self._make_pool(endpoint)
+                while len(self._pools) > POOLS_MAX:
+                    self._pools.popitem(last=False)[1].close()
+            self._pools.move_to_end(endpoint)
+            return pool
+
+    def _make_pool(self, endpoint: str) -> HTTPConnectionPool:
+        place = place_of(endpoint)
+        options: dict[str, Any] = {
+            "maxsize": CONNECTIONS_KEPT,
+            "block": False,
+            "socket_options": socket_options(),
+        }
+        if place.scheme == "http":
+            return Pool(place.host, place.port, **options)
+        self._tls = self._tls or tls_of(self._settings)
+        return TlsPool(place.host, place.port, ssl_context=self._tls, **options)
+
+
+class _BlockingStream(Stream):
+    """An answer without an end."""
+
+    def __init__(self, io: BlockingIo, response: BaseHTTPResponse, attempt: Attempt) -> None:
+        self._io = io
+        self._response = response
+        self._attempt = attempt
+
+    @override
+    async def read(self, timeout_s: float) -> bytes:
+        self._io.check()
+        try:
+            self._attempt.set_timeout(timeout_s)
+            return self._response.read1(_PIECE_BYTES, decode_content=False)
+        except _FAILURES as error:
+            raise self._io.failure(self._attempt, error) from error
+
+    @override
+    async def close(self) -> None:
+        self._response.close()
+        self._io.forget(self._attempt)
+
+
+class _WatchIo(Io):
+    """Sends and pauses for a thread that watches an attempt, until that is done."""
+
+    def __init__(self, io: BlockingIo, done: threading.Event) -> None:
+        self._io = io
+        self._done = done
+
+    @override
+    def now_s(self) -> float:
+        return self._io.now_s()
+
+    @override
+    async def pause(self, seconds: float) -> None:
+        if self._done.wait(seconds):
+            raise ClosedError
+
+    @override
+    async def send(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> HttpAnswer:
+        return await self._io.send(endpoint, call, timeout_s)
+
+    @override
+    async def open(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> Opened:
+        return await self._io.open(endpoint, call, timeout_s)
+
+
+def _watch(io: BlockingIo, endpoint: str, attempt: Attempt, done: threading.Event) -> None:
+    with contextlib.suppress(ClosedError):
+        run_now(until_dead(_WatchIo(io, done), endpoint))
+        if not done.is_set():
+            attempt.end(DEAD)
+
+
+def _hang_up(response: BaseHTTPResponse | None) -> None:
+    """Close the connection: a node that still works on the request sees that nobody waits."""
+    if response is not None:
+        response.close()
+
+
+def _read(response: BaseHTTPResponse, until_s: float) -> bytes:
+    body = bytearray()
+    while piece := response.read1(_PIECE_BYTES, decode_content=False):
+        body += piece
+        if len(body) > BODY_BYTES_MAX:
+            raise OSError(f"the answer has more than {BODY_BYTES_MAX} bytes")
+        if clock.now_s() > until_s:
+            raise OSError("the answer did not come to its end in time")
+    return bytes(body)
+
+
+def _lower(response: BaseHTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
