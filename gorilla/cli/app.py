@@ -38,6 +38,14 @@ class _Place(NamedTuple):
 # (``-`` becomes ``_``).
 NOUNS: Final[dict[str, _Place]] = {
     "lock": _Place("gorilla.cli.lock", "Acquire, release, look at and repair locks."),
+    "cluster": _Place("gorilla.cli.cluster", "How the cluster is; change its members and leader."),
+    "policy": _Place("gorilla.cli.policy", "Rules of all locks whose names begin alike."),
+    "snapshot": _Place("gorilla.cli.snapshot", "Snapshots in PostgreSQL, for the worst day."),
+    "doctor": _Place("gorilla.cli.doctor", "Look at everything, and say what to do."),
+    "session": _Place("gorilla.cli.session", "Keep many locks with one sign of life."),
+    "history": _Place("gorilla.cli.history", "Who held what, when, and why it ended."),
+    "election": _Place("gorilla.cli.election", "Who leads, and who would like to."),
+    "completion": _Place("gorilla.cli.completion", "Completion for bash, zsh and fish."),
     "context": _Place("gorilla.cli.context", "The clusters that you work with."),
 }
 

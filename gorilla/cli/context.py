@@ -43,7 +43,7 @@ _NAME: Final = click.argument("name", shell_complete=_complete_name, callback=_n
 
 @context.command("list", examples=["gorilla context list"])
 @click.pass_obj
-def list_(cli: Cli) -> None:
+def list_(cli: Cli, /) -> None:
     """List the contexts; a star marks the current one."""
     path, file = _read()
     data = [
@@ -66,7 +66,7 @@ def list_(cli: Cli) -> None:
 @context.command("use", examples=["gorilla context use prod"])
 @_NAME
 @click.pass_obj
-def use(cli: Cli, name: str) -> None:
+def use(cli: Cli, /, name: str) -> None:
     """Make a context the current one."""
     path, file = _read()
     _existing(path, file, name)
@@ -81,7 +81,7 @@ def use(cli: Cli, name: str) -> None:
 @context.command("show", examples=["gorilla context show", "gorilla context show prod -o json"])
 @click.argument("name", required=False, shell_complete=_complete_name)
 @click.pass_obj
-def show(cli: Cli, name: str | None) -> None:
+def show(cli: Cli, /, name: str | None) -> None:
     """Show what holds for a command, and where each value comes from.
 
     NAME is the context to look at, by default the one that commands would use. Tokens are masked.
@@ -123,7 +123,9 @@ def show(cli: Cli, name: str | None) -> None:
 @click.option("--use", "make_current", is_flag=True, help="Make it the current one.")
 @click.option("--replace", is_flag=True, help="Replace one of that name.")
 @click.pass_obj
-def add(cli: Cli, name: str, token_file: str | None, *, make_current: bool, replace: bool) -> None:
+def add(
+    cli: Cli, /, name: str, token_file: str | None, *, make_current: bool, replace: bool
+) -> None:
     """Add a context, made of the options --endpoint, --token, --ca-file and so on.
 
     The first one becomes the current one.
@@ -146,7 +148,7 @@ def add(cli: Cli, name: str, token_file: str | None, *, make_current: bool, repl
 @context.command("remove", examples=["gorilla context remove old"])
 @_NAME
 @click.pass_obj
-def remove(cli: Cli, name: str) -> None:
+def remove(cli: Cli, /, name: str) -> None:
     """Take a context out of the config file."""
     path, file = _read()
     _existing(path, file, name)

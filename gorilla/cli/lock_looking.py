@@ -72,7 +72,7 @@ def page_of(limit: int | None) -> int:
 @STALE
 @click.pass_obj
 def list_(
-    cli: Cli, prefix: str | None, owner: str | None, *, limit: int, everything: bool, stale: bool
+    cli: Cli, /, prefix: str | None, owner: str | None, *, limit: int, everything: bool, stale: bool
 ) -> None:
     """List the locks that are held, in the order of their names."""
     most = None if everything else limit
@@ -90,7 +90,7 @@ def list_(
 @click.argument("resource", shell_complete=LOCK)
 @STALE
 @click.pass_obj
-def show(cli: Cli, resource: str, *, stale: bool) -> None:
+def show(cli: Cli, /, resource: str, *, stale: bool) -> None:
     """Show one lock: who holds it, and who waits for it in which order."""
     body = cli.client().show(resource, stale=stale)
     cli.out.show(body, *lock_views.state(body))
@@ -104,7 +104,7 @@ def show(cli: Cli, resource: str, *, stale: bool) -> None:
 @click.argument("resource", shell_complete=LOCK)
 @click.option("--owner", metavar="NAME", help="From this owner's side; else from a newcomer's.")
 @click.pass_obj
-def explain(cli: Cli, resource: str, owner: str | None) -> None:
+def explain(cli: Cli, /, resource: str, owner: str | None) -> None:
     """Explain why a lock can't be had just now, and when it may be."""
     body = cli.client().explain(resource, owner=owner)
     views: list[View] = [body.sentence]

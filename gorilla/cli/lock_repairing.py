@@ -21,7 +21,7 @@ from gorilla.wire.bodies import LockStateBody
 @click.option("--owner", metavar="NAME", help="Who asks; you, when not given.")
 @click.option("--reason", metavar="TEXT", help="Why; the holder sees it.")
 @click.pass_obj
-def request_release(cli: Cli, resource: str, owner: str | None, reason: str | None) -> None:
+def request_release(cli: Cli, /, resource: str, owner: str | None, reason: str | None) -> None:
     """Ask the holders of a lock to let go. They see it when they extend, and decide themselves."""
     body = cli.client().request_release(resource, owner=owner or person(), reason=reason)
     cli.out.show(body, Table([Column("ASKED", flexible=True)], [[one] for one in body.holders]))
@@ -38,7 +38,7 @@ def request_release(cli: Cli, resource: str, owner: str | None, reason: str | No
 @click.option("--by", metavar="NAME", help="Who does it; you, when not given.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def force_release(cli: Cli, resource: str, reason: str, by: str | None, *, yes: bool) -> None:
+def force_release(cli: Cli, /, resource: str, reason: str, by: str | None, *, yes: bool) -> None:
     """Take a lock away from whoever holds it, and give it to who waits next.
 
     The holder is not stopped: it learns of it when it extends or checks, and may work on until

@@ -1,24 +1,19 @@
 """``gorilla lock acquire``, ``extend``, ``status``, ``release``: what a holder does."""
 
-import os
-import sys
 from typing import Any, Final, TypedDict
 
 import click
-import msgspec
 from typing_extensions import Unpack
 
 from gorilla.cli import lock_views
 from gorilla.cli.app import Cli
 from gorilla.cli.completing import LOCK
 from gorilla.cli.failures import CommandError
+from gorilla.cli.inputs import TOKEN_VARIABLE, json_or_text, secret
 from gorilla.cli.options import TIMEOUT, WAIT, Verb
 from gorilla.cli.times import told
 from gorilla.wire.asking import EXCLUSIVE, SHARED
 from gorilla.wire.bodies import HOLDERS_MAX
-from gorilla.wire.fields import TOKEN_CHARS_MAX
-
-TOKEN_VARIABLE: Final = "GORILLA_LOCK_TOKEN"  # noqa: S105 - a name
 
 _TOKEN_HELP: Final = (
     f"TOKEN is what acquire gave; `-` reads it from stdin, and without one it is taken from "
@@ -89,7 +84,7 @@ class _Extending(TypedDict):
 @click.option("-q", "--quiet", is_flag=True, help="Print the token alone.")
 @click.pass_obj
 def acquire(
-    cli: Cli, resources: tuple[str, ...], *, shared: bool, quiet: bool, **asked: Unpack[_Asked]
+    cli: Cli, /, resources: tuple[str, ...], *, shared: bool, quiet: bool, **asked: Unpack[_Asked]
 ) -> None:
     """Acquire a lock, and print its token and fencing token.
 
@@ -137,16 +132,18 @@ def acquire(
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print the new token alone.")
 @click.pass_obj
-def extend(cli: Cli, resource: str | None, token: str | None, **more: Unpack[_Extending]) -> None:
+def extend(
+    cli: Cli, /, resource: str | None, token: str | None, **more: Unpack[_Extending]
+) -> None:
     """Hold a lock for longer. The new token replaces the old one, which is dead from then on."""
     seconds, owner, quiet = more["timeout"], more["owner"], more["quiet"]
     if more["group"] is not None:
-        group = cli.client().extend_group(_read(more["group"]), timeout=seconds, owner=owner)
+        group = cli.client().extend_group(_group(more["group"]), timeout=seconds, owner=owner)
         views = (group.group,) if quiet else lock_views.group(group)
         cli.out.show(group.group if quiet else group, *views)
         return
-    name, secret = _named(resource, token)
-    lock = cli.client().extend(name, secret, seconds, owner=owner)
+    name, proof = _named(resource, token)
+    lock = cli.client().extend(name, proof, seconds, owner=owner)
     cli.out.show(lock.token if quiet else lock, lock.token if quiet else lock_views.owned(lock))
 
 
@@ -168,14 +165,14 @@ def extend(cli: Cli, resource: str | None, token: str | None, **more: Unpack[_Ex
     help="The group token of several locks, instead of RESOURCE and TOKEN.",
 )
 @click.pass_obj
-def release(cli: Cli, resource: str | None, token: str | None, group: str | None) -> None:
+def release(cli: Cli, /, resource: str | None, token: str | None, group: str | None) -> None:
     """Let go of a lock."""
     if group is not None:
-        cli.client().release_group(_read(group))
+        cli.client().release_group(_group(group))
         cli.out.say("Released.")
         return
-    name, secret = _named(resource, token)
-    cli.client().release(name, secret)
+    name, proof = _named(resource, token)
+    cli.client().release(name, proof)
     cli.out.say(f"Released {name}.")
 
 
@@ -188,10 +185,10 @@ def release(cli: Cli, resource: str | None, token: str | None, group: str | None
 @click.argument("resource", shell_complete=LOCK)
 @click.argument("token", required=False)
 @click.pass_obj
-def status(cli: Cli, resource: str, token: str | None) -> None:
+def status(cli: Cli, /, resource: str, token: str | None) -> None:
     """Show a lock that you hold, and whether you hold it still."""
-    name, secret = _named(resource, token)
-    lock = cli.client().status(name, secret)
+    name, proof = _named(resource, token)
+    lock = cli.client().status(name, proof)
     cli.out.show(lock, lock_views.owned(lock, with_token=False))
 
 
@@ -207,32 +204,16 @@ def _checked(asked: _Asked, *, shared: bool) -> dict[str, Any]:
     mode = SHARED if shared else asked["mode"] or EXCLUSIVE
     if mode == SHARED and asked["limit"] is not None and asked["limit"] > 1:
         raise CommandError("A shared lock has no limit: leave out --limit or --shared.")
-    metadata = None if asked["metadata"] is None else _value(asked["metadata"])
+    metadata = None if asked["metadata"] is None else json_or_text(asked["metadata"])
     return {**asked, "mode": mode, "metadata": metadata}
-
-
-def _value(text: str) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        return text
 
 
 def _named(resource: str | None, token: str | None) -> tuple[str, str]:
     """Return the lock and its token, wherever that is."""
     if resource is None:
         raise CommandError("Name the lock: RESOURCE TOKEN, or --group TOKEN.")
-    secret = _read(token or os.environ.get(TOKEN_VARIABLE) or "")
-    if not secret:
-        raise CommandError(
-            f"Give the token: after RESOURCE, `-` for stdin, or in {TOKEN_VARIABLE}."
-        )
-    return resource, secret
+    return resource, secret(token, TOKEN_VARIABLE, "the token")
 
 
-def _read(token: str) -> str:
-    if token != "-":  # noqa: S105 - where it is, not what it is
-        return token.strip()
-    if sys.stdin is None:
-        raise CommandError("There is no standard input to read the token from.")
-    return sys.stdin.readline(TOKEN_CHARS_MAX + 2).strip()
+def _group(token: str) -> str:
+    return secret(token, TOKEN_VARIABLE, "the group token")

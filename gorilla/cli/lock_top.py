@@ -94,7 +94,7 @@ class Looking:
     help="How often it is shown anew.",
 )
 @click.pass_obj
-def top(cli: Cli, prefix: str | None, *, once: bool, interval: float) -> int:
+def top(cli: Cli, /, prefix: str | None, *, once: bool, interval: float) -> int:
     """Show where it is tight: the locks most waited for, the longest waits and holds.
 
     On a terminal the page renews itself until Ctrl-C; elsewhere one page follows the other. How

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
+import msgspec
 from msgspec import UnsetType
 
 from gorilla.cli.tables import Cell, Column, Facts, Styled, Table, View
@@ -45,7 +46,7 @@ def owned(lock: LockBody, *, with_token: bool = True) -> Facts:
             ("session", given(lock.session)),
             ("waited", _length(given(lock.waited))),
             ("reason", given(lock.reason)),
-            ("metadata", _metadata(lock)),
+            ("metadata", metadata_text(lock.metadata)),
             ("asked to let go", _asked(lock)),
         ]
     )
@@ -202,8 +203,9 @@ def _length(seconds: float | None) -> str | None:
     return None if seconds is None else told(seconds)
 
 
-def _metadata(lock: LockBody) -> str | None:
-    text = bytes(lock.metadata).decode()
+def metadata_text(metadata: msgspec.Raw) -> str | None:
+    """Return what an owner attached, or None."""
+    text = bytes(metadata).decode()
     return None if text == "[]" else text
 
 

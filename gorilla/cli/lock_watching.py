@@ -9,6 +9,7 @@ from msgspec import UnsetType
 from gorilla.cli.app import Cli
 from gorilla.cli.completing import LOCK
 from gorilla.cli.failures import Exit
+from gorilla.cli.history_views import WHY
 from gorilla.cli.options import Verb
 from gorilla.cli.output import Output
 from gorilla.cli.tables import GAP, Styled, row_lines, shown_safely
@@ -50,16 +51,6 @@ _TYPE_CELLS_MIN: Final = len("requested")
 _PART_CELLS_MIN: Final = 8
 _WIDE: Final = 100
 """From so many cells on, types of events stand in one line."""
-
-_WHY: Final = {
-    "timeout": "waited in vain",
-    "hung_up": "hung up",
-    "node_lost": "its node was lost",
-    "unclaimed": "did not take it",
-    "replaced": "asked again",
-    "session_ended": "its session ended",
-    "refused": "was refused",
-}
 
 
 @click.command(
@@ -187,7 +178,7 @@ def _detail(event: EventBody) -> str:
                 _text(event.reason),
             ]
         case LeftEventBody():
-            parts = [f"after {told(event.waited)}", _WHY[event.why]]
+            parts = [f"after {told(event.waited)}", WHY[event.why]]
         case ReleaseRequestedEventBody():
             parts = [_number(event), f"asked by {event.by}", _text(event.reason)]
         case _:
