@@ -5,9 +5,15 @@ Python's own library tells it only of a server's certificate that was accepted.
 
 import binascii
 import re
+import socket
 import ssl
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
+
+from gorilla.cli.doctor_evidence import Certificate
+from gorilla.client.settings import ClientSettings
+from gorilla.client.transport import place_of, tls_of
 
 _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0
@@ -103,3 +109,48 @@ def _moment(kind: int, content: bytes) -> datetime:
         return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
         raise CertificateError("its end is no moment") from error
+
+
+def certificate_of_file(name: str) -> Certificate:
+    """Look at the client's own certificate."""
+    try:
+        return Certificate(ends=end_of_pem(Path(name).read_text("latin-1")))
+    except (OSError, CertificateError):
+        return Certificate(ends=None)
+
+
+def certificate_of_server(
+    url: str, settings: ClientSettings, timeout_s: float
+) -> Certificate | None:
+    """Look at the certificate of a server, be it accepted or not; None: there was none to see."""
+    try:
+        der = _shown(url, tls_of(settings), timeout_s)
+        return Certificate(ends=_end_or_none(der))
+    except ssl.SSLCertVerificationError as error:
+        failure = error.verify_message or str(error)
+    except (OSError, ValueError):
+        return None
+    unchecked = tls_of(settings)
+    unchecked.check_hostname = False
+    unchecked.verify_mode = ssl.CERT_NONE
+    try:
+        der = _shown(url, unchecked, timeout_s)
+    except OSError:
+        return Certificate(ends=None, failure=failure)
+    return Certificate(ends=_end_or_none(der), failure=failure)
+
+
+def _shown(url: str, context: ssl.SSLContext, timeout_s: float) -> bytes:
+    place = place_of(url)
+    with (
+        socket.create_connection((place.host, place.port), timeout_s) as plain,
+        context.wrap_socket(plain, server_hostname=place.host) as secured,
+    ):
+        return secured.getpeercert(binary_form=True) or b""
+
+
+def _end_or_none(der: bytes) -> datetime | None:
+    try:
+        return end_of(der)
+    except CertificateError:
+        return None

@@ -113,7 +113,8 @@ def _passed(address: Address) -> Finding:
 def _certificate(about: str, certificate: Certificate, now: datetime) -> Finding:
     remedy = "Renew the certificate."
     if certificate.failure:
-        return bad(Check.TLS, about, f"It is not accepted: {certificate.failure}.", remedy)
+        text = f"Its certificate is not accepted: {certificate.failure.rstrip('.')}."
+        return bad(Check.TLS, about, text, "Renew it, or give what signed it with --ca-file.")
     if certificate.ends is None:
         return warning(Check.TLS, about, "Until when its certificate is valid can't be read.")
     days = (certificate.ends - now).total_seconds() / _DAY_S

@@ -1,0 +1,133 @@
+"""Makes a change of the cluster: shows what it means, asks, does it once, tells what was done."""
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from gorilla.cli.cluster_looking import leaders_view
+from gorilla.cli.cluster_outlook import Outlook, Stage, Wanted, outlook
+from gorilla.cli.cluster_shown import plan_views, report_views
+from gorilla.cli.cluster_watching import until_healthy
+from gorilla.client.errors import ChangeRefused, OutcomeUnknown, Unavailable
+from gorilla.wire.membership import ChangeReportBody
+
+if TYPE_CHECKING:
+    from gorilla.cli.app import Cli
+
+_STERN: Final = (
+    "--force skips the checks that members are up and have caught up. If the cluster is left "
+    "without a quorum, it answers nothing, and nothing but a restore brings it back."
+)
+
+
+class How(msgspec.Struct, frozen=True, kw_only=True):
+    """What the options of every change say."""
+
+    dry_run: bool
+    yes: bool
+    force: bool
+    watch: bool
+    timeout_s: float
+
+
+class StageBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One time of a change, in ``-o json``."""
+
+    when: str
+    members: tuple[str, ...]
+    up: int
+    quorum: int
+    may_fail: int
+
+
+class PlanBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What ``--dry-run -o json`` prints."""
+
+    steps: tuple[str, ...]
+    stages: tuple[StageBody, ...]
+    warnings: tuple[str, ...]
+
+
+class Ask(Protocol):
+    """Asks for the change."""
+
+    def __call__(self, *, dry_run: bool) -> ChangeReportBody:
+        """Ask once."""
+
+
+def change(cli: "Cli", wanted: Wanted, how: How, ask: Ask) -> None:
+    """Make a change.
+
+    It is asked for once: a failure is shown to whoever asked, and repeated by nobody else.
+
+    Args:
+        cli: Of this command line.
+        wanted: Which change, for the outlook.
+        how: What the options say.
+        ask: Asks for it.
+
+    Raises:
+        CommandError: Nobody said yes, or the cluster was not healthy in time.
+        GorillaError: There is no leader, it was refused, or nobody knows.
+
+    """
+    view = leaders_view(cli.client())
+    if view.leader is None:
+        raise Unavailable(f"{view.node} knows no leader, and without one nothing can be changed")
+    try:
+        report = ask(dry_run=True)
+    except ChangeRefused:
+        _tell(cli, outlook(view, wanted, None), None)
+        raise
+    found = outlook(view, wanted, report)
+    if how.dry_run:
+        cli.out.show(_plan_body(found, report), *plan_views(found, report))
+        return
+    if report.steps:
+        _tell(cli, found, report)
+        if how.force:
+            cli.out.say(_STERN, "bad")
+        cli.confirm(_question(found), yes=how.yes)
+        report = _made(cli, ask)
+    cli.out.show(report, *report_views(report))
+    if how.watch:
+        until_healthy(cli.client(), cli.out)
+
+
+def _made(cli: "Cli", ask: Ask) -> ChangeReportBody:
+    try:
+        return ask(dry_run=False)
+    except OutcomeUnknown:
+        cli.out.say(
+            "It may have been made, or may be yet. Look at gorilla cluster status; the same change "
+            "may be asked for again, and what is done already is done.",
+            "warn",
+        )
+        raise
+
+
+def _tell(cli: "Cli", found: Outlook, report: ChangeReportBody | None) -> None:
+    blocks = ["\n".join(cli.out.laid_out(one)) for one in plan_views(found, report)]
+    cli.out.say("\n\n".join(blocks) + "\n")
+
+
+def _question(found: Outlook) -> str:
+    if found.loses_quorum:
+        return "The cluster will have NO QUORUM. Go on all the same?"
+    return "Go on in spite of the warnings?" if found.warnings else "Go on?"
+
+
+def _plan_body(found: Outlook, report: ChangeReportBody) -> PlanBody:
+    return PlanBody(
+        steps=report.steps, stages=tuple(map(_stage_body, found.stages)), warnings=found.warnings
+    )
+
+
+def _stage_body(stage: Stage) -> StageBody:
+    return StageBody(
+        when=stage.when,
+        members=stage.members,
+        up=stage.up,
+        quorum=stage.quorum,
+        may_fail=stage.spare,
+    )
