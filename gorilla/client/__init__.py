@@ -1,7 +1,11 @@
 """The Python client: locks, sessions, elections and everything else that the API serves.
 
 ``Client`` blocks, ``AsyncClient`` is for asyncio; they are two faces of one logic.
+``AsyncClient`` needs aiohttp (``pip install gorilla-lock[async]``), and is loaded when it is asked
+for.
 """
+
+from typing import TYPE_CHECKING
 
 from gorilla.client.client_blocking import Client
 from gorilla.client.errors import (
@@ -41,8 +45,12 @@ from gorilla.client.errors import (
 )
 from gorilla.client.settings import ClientSettings
 
+if TYPE_CHECKING:
+    from gorilla.client.client_async import AsyncClient
+
 __all__ = [
     "AlreadyHeld",
+    "AsyncClient",
     "ChangeRefused",
     "Client",
     "ClientSettings",
@@ -78,3 +86,12 @@ __all__ = [
     "WaitReplaced",
     "WaitTimeout",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load what not every program has the packages for."""
+    if name == "AsyncClient":
+        from gorilla.client.client_async import AsyncClient  # noqa: PLC0415  it needs aiohttp
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,10 +5,11 @@ it blocks instead, a coroutine runs to its end as soon as it is started.
 """
 
 from collections.abc import Coroutine, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
+
+from gorilla.client.paging import Pages
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -20,13 +21,6 @@ def run_now(coroutine: Coroutine[Any, Any, T]) -> T:
         return value
     coroutine.close()
     raise AssertionError("a coroutine of the blocking client must not suspend")
-
-
-class Pages(Protocol[T_co]):
-    """Something that comes in pages."""
-
-    async def next_page(self) -> tuple[T_co, ...] | None:
-        """Return some more, maybe none; None at the end."""
 
 
 def each_now(pages: Pages[T]) -> Iterator[T]:

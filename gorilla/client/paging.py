@@ -1,13 +1,21 @@
 """What comes in pages, followed from one to the next."""
 
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import Generic, Protocol, TypeVar
 
 from gorilla.client.asking import Asker
 from gorilla.client.calls import Call
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 B = TypeVar("B")
+
+
+class Pages(Protocol[T_co]):
+    """Something that comes in pages."""
+
+    async def next_page(self) -> tuple[T_co, ...] | None:
+        """Return some more, maybe none; None at the end."""
 
 
 class Cursor(Generic[B, T]):
@@ -41,3 +49,10 @@ class Cursor(Generic[B, T]):
         items, self._cursor = self._read(body)
         self._is_over = self._cursor is None
         return items
+
+
+async def each(pages: Pages[T]) -> AsyncIterator[T]:
+    """Yield everything that comes in pages."""
+    while (page := await pages.next_page()) is not None:
+        for one in page:
+            yield one

@@ -1,0 +1,94 @@
+"""The client for asyncio: one object for each event loop."""
+
+from types import TracebackType
+from typing import Self
+
+from gorilla.client.areas_async import (
+    AsyncCluster,
+    AsyncPolicies,
+    AsyncSessions,
+    AsyncSnapshots,
+)
+from gorilla.client.http_aiohttp import AsyncIo
+from gorilla.client.making import ClientBase
+from gorilla.client.plain_async import AsyncPlainCalls
+from gorilla.client.settings import settings_of
+
+
+class AsyncClient(AsyncPlainCalls, ClientBase):
+    """A client of a cluster, for one event loop: the one in which it is used first.
+
+    Attributes:
+        sessions: Calls on sessions.
+        policies: Calls on policies.
+        cluster: Calls on the cluster's members.
+        snapshots: Calls on snapshots.
+
+    """
+
+    def __init__(  # noqa: PLR0913  all by their names
+        self,
+        *endpoints: str,
+        token: str | None = None,
+        ca_file: str | None = None,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        name: str | None = None,
+        deadline_s: float | None = None,
+        attempt_s: float | None = None,
+    ) -> None:
+        """Say where the cluster is; nothing is connected to yet.
+
+        What is not given comes from the environment: see
+        :meth:`~gorilla.client.settings.ClientSettings.from_environment`.
+
+        Args:
+            endpoints: URLs of nodes, or of what stands before them.
+            token: Who asks, where that is wanted.
+            ca_file: Certificates that sign the nodes' (PEM); without it those of the system.
+            cert_file: The client's own certificate (PEM).
+            key_file: Its private key (PEM), when ``cert_file`` does not hold it.
+            name: Who asks, for people; by default ``host:pid``.
+            deadline_s: Longest time of a call, with all its attempts; a wait comes on top.
+            attempt_s: Longest time of one attempt; likewise.
+
+        Raises:
+            ValueError: A value can't be; the message begins with its name.
+
+        """
+        settings = settings_of(
+            endpoints,
+            token=token,
+            ca_file=ca_file,
+            cert_file=cert_file,
+            key_file=key_file,
+            name=name,
+            deadline_s=deadline_s,
+            attempt_s=attempt_s,
+        )
+        self._io = AsyncIo(settings)
+        super().__init__(settings, self._io)
+        self.sessions = AsyncSessions(self._asker)
+        self.policies = AsyncPolicies(self._asker)
+        self.cluster = AsyncCluster(self._asker)
+        self.snapshots = AsyncSnapshots(self._asker)
+
+    async def close(self) -> None:
+        """Close all connections; calls that are under way raise :class:`ClosedError`.
+
+        May be called again.
+        """
+        await self._io.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the client itself; it is closed at the end of the block."""
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        await self.close()
