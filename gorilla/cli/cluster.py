@@ -283,7 +283,8 @@ def transfer(cli: Cli, /, member: str | None, **options: Any) -> None:  # noqa: 
 def drain(cli: Cli, /, member: str, **options: Any) -> None:  # noqa: ANN401 - of click
     """Let a member get no requests, and not lead.
 
-    MEMBER is its name or id. Load balancers send it nothing, since its /_ready says no; it goes on voting, and serves what reaches it. The end of its process ends the draining.
+    MEMBER is its name or id. Load balancers send it nothing, since its /_ready says no; it goes on
+    voting, and serves what reaches it. The end of its process ends the draining.
     """
     ask = partial(cli.client().cluster.drain, member)
     _make(cli, Wanted(kind=Kind.DRAIN, member=member), options, ask)

@@ -149,20 +149,19 @@ def member_table(members: Sequence[MemberBody], *, places: bool) -> Table:
 
     Args:
         members: In their order.
-        places: Whether with address and id for operators.
+        places: Where and who each is, instead of how it is.
 
     """
-    columns = [
-        Column("MEMBER"),
-        Column("ROLE"),
-        Column("STATE"),
-        Column("LAG", right=True),
-        Column("HEARD", right=True),
-        Column("VERSION"),
-        Column("HTTP", flexible=True),
-    ]
+    columns = [Column("MEMBER"), Column("ROLE"), Column("STATE")]
     if places:
-        columns += [Column("PEER", flexible=True), Column("ID")]
+        columns += [Column("HTTP", flexible=True), Column("PEER", flexible=True), Column("ID")]
+    else:
+        columns += [
+            Column("LAG", right=True),
+            Column("HEARD", right=True),
+            Column("VERSION"),
+            Column("HTTP", flexible=True),
+        ]
     return Table(columns, [_member_row(one, places=places) for one in members])
 
 
@@ -171,12 +170,11 @@ def _member_row(one: MemberBody, *, places: bool) -> list[Cell]:
         Styled(one.name, "strong") if one.role == "leader" else one.name,
         one.role,
         _state(one),
-        one.lag,
-        None if one.heard is None else f"{one.heard:.1f}s",
-        one.version,
-        one.http,
     ]
-    return [*row, one.peer, one.id[:_ID_CHARS]] if places else row
+    if places:
+        return [*row, one.http, one.peer, one.id[:_ID_CHARS]]
+    heard = None if one.heard is None else f"{one.heard:.1f}s"
+    return [*row, one.lag, heard, one.version, one.http]
 
 
 def _state(one: MemberBody) -> Styled:

@@ -2,7 +2,7 @@
 
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -127,7 +127,7 @@ def _settings(cli: Cli, client: "Client") -> "Settings":
     told, cert_file = cli.settings, client.settings.cert_file
     context = f" (context {told.context})" if told.context else ""
     return Made(
-        source=f"From {told.values['endpoints'].source}{context}",
+        source=f"{told.values['endpoints'].source}{context}",
         endpoints=client.settings.endpoints,
         has_token=client.settings.token is not None,
         open_files=tuple(_open(client.settings.key_file)),
@@ -143,14 +143,24 @@ def _open(*names: str | None) -> Iterator[str]:
 
 
 def _views(found: "Diagnosis") -> list[View]:
-    columns = [Column(""), Column("CHECK"), Column("OF", flexible=True), Column("", flexible=True)]
+    columns = [Column(""), Column("CHECK"), Column("OF", flexible=True)]
+    columns.append(Column("FINDING", flexible=True))
     rows: list[list[Cell]] = []
-    for one in found.findings:
+    for one, about in _merged(found.findings):
         grade = Styled(one.grade.value, _STYLES[one.grade.value])
-        rows.append([grade, one.check.value, one.about, one.text])
+        rows.append([grade, one.check.value, about, one.text])
         if one.remedy:
             rows.append(["", "", "", Styled(f"> {one.remedy}", "strong")])
     return [Table(columns, rows)] if rows else []
+
+
+def _merged(findings: Iterable["Finding"]) -> Iterator[tuple["Finding", str]]:
+    """Yield what is said of several in the same words once, and of whom."""
+    alike: dict[tuple[str, str, str], list[Finding]] = {}
+    for one in findings:
+        alike.setdefault((one.check.value, one.text, one.remedy), []).append(one)
+    for same in alike.values():
+        yield same[0], ", ".join(dict.fromkeys(one.about for one in same))
 
 
 def _summary(found: "Diagnosis") -> str:
@@ -160,7 +170,9 @@ def _summary(found: "Diagnosis") -> str:
         return "Nothing answers."
     if not bad and not warnings:
         return "All is well."
-    return f"{bad} bad, {warnings} to be warned of."
+    parts = [f"{bad} bad"] if bad else []
+    parts += [f"{warnings} warning{'s' if warnings > 1 else ''}"] if warnings else []
+    return f"{', '.join(parts)}."
 
 
 def _code(found: "Diagnosis", *, strict: bool) -> Exit:

@@ -36,19 +36,19 @@ def _reachable(evidence: Evidence) -> Iterator[Finding]:
     linked = {one.name for one in evidence.members if is_up(one)}
     for one in evidence.addresses:
         if one.looks:
-            yield ok(Check.REACHABLE, one.label, f"It answers in {_answer_ms(one):.1f} ms.")
+            yield ok(Check.REACHABLE, one.label, f"{one.url} answers in {_answer_ms(one):.1f} ms.")
         elif one.member is None:
             yield bad(
                 Check.REACHABLE,
                 one.label,
-                f"It does not answer: {one.failure}.",
+                f"{one.url} does not answer: {one.failure}.",
                 "Start it, mend the way to it, or take it out of the endpoints.",
             )
         elif one.member in linked and not one.given:
             yield warning(
                 Check.REACHABLE,
                 one.label,
-                f"It answers the other members, and not this machine: {one.failure}.",
+                f"{one.url} answers the other members, and not this machine: {one.failure}.",
                 "If clients are to reach it, open the way; if not, ask the doctor nearer to it.",
             )
         else:
@@ -63,7 +63,7 @@ def _down(address: Address) -> Finding:
     return bad(
         Check.REACHABLE,
         address.label,
-        f"It does not answer: {address.failure}.",
+        f"{address.url} does not answer: {address.failure}.",
         f"Start it, or look at its log: its process may stand still. If its disk is lost: "
         f"gorilla cluster replace {address.member}.",
     )
@@ -241,7 +241,8 @@ def _lag(evidence: Evidence, view: ClusterBody) -> Iterator[Finding]:
     yield from found
     if not found and view.role == "leader":
         most = max((one.lag or 0 for one in view.members if one.connected), default=0)
-        yield ok(Check.LAG, view.name, f"No linked member is more than {most} entries behind.")
+        text = f"No linked member is more than {most} entries behind the leader."
+        yield ok(Check.LAG, view.name, text if most else "Every linked member has all entries.")
 
 
 def _of(one: MemberBody, view: ClusterBody) -> Iterator[Finding]:

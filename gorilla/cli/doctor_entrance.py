@@ -42,8 +42,9 @@ def check_entrance(evidence: Evidence) -> Iterator[Finding]:
 
 def _settings(evidence: Evidence) -> Iterator[Finding]:
     settings = evidence.settings
-    listed = ", ".join(settings.endpoints)
-    yield ok(Check.SETTINGS, "endpoints", f"{settings.source}: {listed}.")
+    count = len(settings.endpoints)
+    listed = f"{count} endpoint{'s' if count > 1 else ''}, from {settings.source}."
+    yield ok(Check.SETTINGS, "endpoints", listed)
     if settings.has_token and not all(map(_is_private, settings.endpoints)):
         yield warning(
             Check.SETTINGS,
@@ -139,16 +140,14 @@ _HARMLESS: Final = frozenset({"forbidden", "policy_refused", "recovering"})
 
 
 def _round_trip(trips: Trips) -> Finding:
-    about = "acquire, release"
+    about = "a lock"
     if trips.code:
         remedy = _TRIP_REMEDIES.get(trips.code, "See what else is told here.")
         text = f"It failed ({trips.code}): {trips.detail.rstrip('.')}."
         grade = warning if trips.code in _HARMLESS else bad
         return grade(Check.ROUND_TRIP, about, text, remedy)
     median_s, longest_s = statistics.median(trips.seconds), max(trips.seconds)
-    text = (
-        f"A lock is taken and given back in {median_s * 1e3:.1f} ms, {longest_s * 1e3:.1f} at most."
-    )
+    text = f"It is taken and given back in {median_s * 1e3:.1f} ms, {longest_s * 1e3:.1f} at most."
     if median_s > TRIP_S_MAX:
         return warning(
             Check.ROUND_TRIP,

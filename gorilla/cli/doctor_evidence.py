@@ -74,9 +74,8 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Return how a table names it."""
-        host = self.url.partition("://")[2]
-        return f"{self.member} {host}" if self.member else host
+        """Return how findings name it: by the member, or by the host of what is nobody's."""
+        return self.member or self.url.partition("://")[2]
 
 
 class Trips(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,9 @@ from gorilla.cli.doctor_findings import Check, Finding, bad, ok, warning
 RATE_ERROR_MAX: Final = 0.001
 """How far the rates of two clocks may be apart: a lease is kept so much longer than promised."""
 
+RATE_KNOWN_TO: Final = 0.003
+"""What is known less exactly is told with how exactly."""
+
 UPTIME_STEP_S: Final = 0.001
 """Uptimes are told in milliseconds."""
 
@@ -93,7 +96,8 @@ def _clock(address: Address) -> Iterator[Finding]:
         )
         return
     off = max(abs(rate.low - 1), abs(rate.high - 1))
-    yield ok(Check.CLOCK, address.label, f"Its clock runs as this machine's, within {off:.2%}.")
+    exact = "" if off <= RATE_KNOWN_TO else f", as far as can be told: within {off:.1%}"
+    yield ok(Check.CLOCK, address.label, f"Its clock runs as this machine's{exact}.")
 
 
 def _wall_clock(address: Address) -> Iterator[Finding]:

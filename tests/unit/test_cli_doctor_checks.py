@@ -133,8 +133,9 @@ def test_a_member_that_is_down_is_bad_and_one_that_only_we_do_not_reach_is_told(
     assert bad[-1][0] == "bad"
     assert told[-1] == (
         "warning",
-        "n3 127.0.0.3:4000",
-        "It answers the other members, and not this machine: the connection was refused.",
+        "n3",
+        "http://127.0.0.3:4000 answers the other members, and not this machine: the connection was "
+        "refused.",
     )
 
 
@@ -237,7 +238,7 @@ def test_a_drained_node_is_a_warning_and_an_unready_one_bad():
 
     assert found(check_cluster(drained), Check.READY)[0][0] == "warning"
     assert found(check_cluster(evidence(unready)), Check.READY) == [
-        ("bad", "n1 127.0.0.1:4000", "It is not ready: No leader.")
+        ("bad", "n1", "It is not ready: No leader.")
     ]
 
 
