@@ -8,6 +8,8 @@ from gorilla.cli.cluster_looking import leaders_view
 from gorilla.cli.cluster_outlook import Outlook, Stage, Wanted, outlook
 from gorilla.cli.cluster_shown import plan_views, report_views
 from gorilla.cli.cluster_watching import until_healthy
+from gorilla.cli.output import terminal_width
+from gorilla.cli.tables import laid_out
 from gorilla.client.errors import ChangeRefused, OutcomeUnknown, Unavailable
 from gorilla.wire.membership import ChangeReportBody
 
@@ -18,6 +20,10 @@ _STERN: Final = (
     "--force skips the checks that members are up and have caught up. If the cluster is left "
     "without a quorum, it answers nothing, and nothing but a restore brings it back."
 )
+
+
+_NO_QUORUM: Final = "no_quorum"
+"""The one reason to refuse that the outlook explains."""
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +82,9 @@ def change(cli: "Cli", wanted: Wanted, how: How, ask: Ask) -> None:
         raise Unavailable(f"{view.node} knows no leader, and without one nothing can be changed")
     try:
         report = ask(dry_run=True)
-    except ChangeRefused:
-        _tell(cli, outlook(view, wanted, None), None)
+    except ChangeRefused as error:
+        if error.reason == _NO_QUORUM:
+            _tell(cli, outlook(view, wanted, None), None)
         raise
     found = outlook(view, wanted, report)
     if how.dry_run:
@@ -107,14 +114,16 @@ def _made(cli: "Cli", ask: Ask) -> ChangeReportBody:
 
 
 def _tell(cli: "Cli", found: Outlook, report: ChangeReportBody | None) -> None:
-    blocks = ["\n".join(cli.out.laid_out(one)) for one in plan_views(found, report)]
-    cli.out.say("\n\n".join(blocks) + "\n")
+    for view in plan_views(found, report, warnings=False):
+        cli.out.say("\n".join([*laid_out(view, terminal_width()), ""]))
+    for text in found.warnings:
+        cli.out.say("\n".join(laid_out(f"! {text}", terminal_width())), "warn")
 
 
 def _question(found: Outlook) -> str:
     if found.loses_quorum:
         return "The cluster will have NO QUORUM. Go on all the same?"
-    return "Go on in spite of the warnings?" if found.warnings else "Go on?"
+    return "Fewer may fail after it. Go on?" if found.bears_less else "Go on?"
 
 
 def _plan_body(found: Outlook, report: ChangeReportBody) -> PlanBody:

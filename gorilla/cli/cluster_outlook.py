@@ -73,6 +73,11 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether fewer than a majority would be up at some time."""
         return any(stage.spare < 0 for stage in self.stages[1:])
 
+    @property
+    def bears_less(self) -> bool:
+        """Return whether fewer may fail after it than now."""
+        return self.stages[-1].spare < self.stages[0].spare
+
 
 def is_up(member: MemberBody) -> bool:
     """Return whether a member is linked with the answering node, and heard."""

@@ -183,14 +183,16 @@ def _state(one: MemberBody) -> Styled:
     return Styled("drained", "warn") if one.draining else Styled("up", "good")
 
 
-def plan_views(outlook: Outlook, report: ChangeReportBody | None) -> list[View]:
-    """Return what is shown of a change before it is made."""
+def plan_views(
+    outlook: Outlook, report: ChangeReportBody | None, *, warnings: bool = True
+) -> list[View]:
+    """Return what is shown of a change before it is made, with its warnings or without."""
     views: list[View] = []
     if report is not None and report.steps:
         steps = [f"  {number}. {step}" for number, step in enumerate(report.steps, start=1)]
         views.append("\n".join(["What will be done:", *steps]))
     views.append(_stages(outlook.stages))
-    if outlook.warnings:
+    if warnings and outlook.warnings:
         views.append("\n".join(f"! {text}" for text in outlook.warnings))
     return views
 
@@ -218,7 +220,7 @@ def _stage_row(stage: Stage) -> list[Cell]:
 
 def report_views(report: ChangeReportBody) -> list[View]:
     """Return what is shown of a change that was made."""
-    steps = [f"  {step}" for step in report.steps] or ["  nothing: it was so already"]
+    done = "\n".join(["Done:", *(f"  {step}" for step in report.steps)])
     columns = [
         Column("MEMBER"),
         Column("HTTP", flexible=True),
@@ -231,7 +233,7 @@ def report_views(report: ChangeReportBody) -> list[View]:
     count = len(report.members)
     may = "none may be down" if not report.tolerates else f"{report.tolerates} may be down at once"
     return [
-        "\n".join(["Done:", *steps]),
+        done if report.steps else "Nothing was to be done: it was so already.",
         Table(columns, rows),
         f"{count} members, {report.quorum} needed: {may}.",
     ]

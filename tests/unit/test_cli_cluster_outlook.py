@@ -54,6 +54,8 @@ def test_two_members_tolerate_none():
     found = outlook(view(3), wanted(Kind.REMOVE, "id-n3"), report("n1", "n2"))
 
     assert figures(found.stages) == [("now", 3, 3, 2), ("after it", 2, 2, 2)]
+    assert found.bears_less
+    assert not found.loses_quorum
     assert found.warnings == (
         "Fewer may fail than now: none, instead of 1.",
         "Two members tolerate no loss: both must be up. Add a third one at once.",

@@ -138,7 +138,7 @@ def test_a_report_shows_what_was_done_and_the_cluster_after_it():
 
     assert told.startswith("Done:\n  remove n3\n\nMEMBER")
     assert told.endswith("2 members, 2 needed: none may be down.")
-    assert "nothing: it was so already" in text_of(report_views(report("n1")))
+    assert "Nothing was to be done" in text_of(report_views(report("n1")))
 
 
 def test_who_is_linked_and_silent_is_missing():
