@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from gorilla.cli.cluster_outlook import knowledge
 from gorilla.client.errors import GorillaError
 from gorilla.wire.bodies import ClusterBody
 
@@ -15,35 +16,35 @@ load balancer, and each of its answers another node's."""
 
 
 def leaders_view(client: "Client") -> ClusterBody:
-    """Return the leader's view of the cluster; another node's when the leader can't be asked.
+    """Return the leader's view of the cluster; when it can't be asked, the one that knows most.
 
     Raises:
         GorillaError: Nobody answered.
 
     """
     best = client.cluster.status()
-    if best.role == "leader":
-        return best
     for ask in _ways(client, best):
+        if best.role == "leader":
+            break
         try:
             view = ask()
         except GorillaError:
             continue  # any other view will do
-        if view.role == "leader" and view.cluster_id == best.cluster_id:
-            return view
+        best = max(best, view, key=knowledge)
     return best
 
 
 def _ways(client: "Client", seen: ClusterBody) -> Iterator[Callable[[], ClusterBody]]:
     """Return the ways to the leader, the likely ones first."""
-    if seen.leader is None:
-        return
     endpoints = client.settings.endpoints
-    leading = seen.leader.http
-    direct = [url for url in endpoints if url.partition("://")[2] == leading]
-    for url in dict.fromkeys((*direct, f"http://{leading}", *endpoints)):
+    leading = "" if seen.leader is None else seen.leader.http
+    if leading:
+        direct = [url for url in endpoints if url.partition("://")[2] == leading]
+        for url in dict.fromkeys((*direct, f"http://{leading}")):
+            yield _asking(client, url)
+    for url in endpoints:
         yield _asking(client, url)
-    for _ in range(LOOKS_MAX):
+    for _ in range(LOOKS_MAX if leading else 0):
         yield client.cluster.status
 
 

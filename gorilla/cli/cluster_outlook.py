@@ -84,6 +84,11 @@ def is_up(member: MemberBody) -> bool:
     return member.connected and (member.heard is None or member.heard <= SILENT_S_MAX)
 
 
+def knowledge(view: ClusterBody) -> tuple[bool, bool, int, bool]:
+    """Say how much a view is worth: one of a node that waits to be added says nothing."""
+    return bool(view.cluster_id), view.leader is not None, view.term, view.role == "leader"
+
+
 def stage_of(view: ClusterBody, when: str = "now") -> Stage:
     """Return what a cluster bears as it is."""
     return Stage(

@@ -109,7 +109,10 @@ def _size(about: str, count: int) -> Iterator[Finding]:
 
 
 def _agreement(evidence: Evidence) -> Iterator[Finding]:
-    views = [one.last.view for one in evidence.reached if one.last is not None]
+    seen = [one.last.view for one in evidence.reached if one.last is not None]
+    views = [view for view in seen if view.cluster_id]
+    if not views:
+        return
     found = [*_one_cluster(views), *_one_leader(views), *_one_state(views)]
     if found:
         yield from found
@@ -223,18 +226,26 @@ def _ready(evidence: Evidence) -> Iterator[Finding]:
                 Check.READY,
                 one.label,
                 f"It is not ready: {one.unready}",
-                "Wait for it to catch up; if it stays so, look at its log.",
+                _until_ready(one),
             )
         elif one.ready:
             yield ok(Check.READY, one.label, "It is ready.")
+
+
+def _until_ready(address: Address) -> str:
+    if address.last is not None and not address.last.view.cluster_id:
+        name = address.member
+        return f"Take it in: gorilla cluster replace {name} (or add, if it was never a member)."
+    return "Wait for it to catch up; if it stays so, look at its log."
 
 
 def _lag(evidence: Evidence, view: ClusterBody) -> Iterator[Finding]:
     names = {one.name for one in view.members if one.connected}
     found = [finding for one in view.members if one.name in names for finding in _of(one, view)]
     for one in evidence.nodes:
-        if one.last is not None and not one.last.view.caught_up:
-            behind = one.last.view.commit_index - one.last.view.applied_index
+        view_there = None if one.last is None else one.last.view
+        if view_there is not None and view_there.cluster_id and not view_there.caught_up:
+            behind = view_there.commit_index - view_there.applied_index
             text = f"It has not caught up: {behind} entries are to be applied."
             remedy = "Look again; if it does not get less, its disk or processor is too slow."
             found.append(warning(Check.LAG, one.label, text, remedy))

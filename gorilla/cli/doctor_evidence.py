@@ -5,6 +5,7 @@ from datetime import datetime
 
 import msgspec
 
+from gorilla.cli.cluster_outlook import knowledge
 from gorilla.wire.bodies import ClusterBody, MemberBody
 
 
@@ -122,8 +123,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     def best(self) -> ClusterBody | None:
         """Return the view that knows most: the leader's of the latest term, else any latest."""
         views = [one.last.view for one in self.reached if one.last is not None]
-        views.sort(key=lambda view: (view.role == "leader", view.term))
-        return views[-1] if views else None
+        return max(views, key=knowledge, default=None)
 
     @property
     def members(self) -> tuple[MemberBody, ...]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gorilla.cli.cluster_outlook import knowledge
 from gorilla.cli.doctor_certificates import certificate_of_server
 from gorilla.cli.doctor_evidence import Address, Look
 from gorilla.client.blocking import run_now
@@ -55,7 +56,7 @@ class Looking:
         given = self._each(self.settings.endpoints, self._first_given)
         best = max(
             (one.last.view for one in given if one.last is not None),
-            key=lambda view: (view.role == "leader", view.term),
+            key=knowledge,
             default=None,
         )
         if best is None:

@@ -205,6 +205,21 @@ def test_addresses_of_two_clusters_are_bad():
     assert ("bad", "clusters", "The addresses belong to 2 clusters: n1 and n2.") in told
 
 
+def test_a_node_that_waits_to_be_added_is_no_cluster_of_its_own_and_says_how_to_take_it_in():
+    alone = {"count": 1, "cluster_id": "", "leader": None, "term": 0, "caught_up": False}
+    waiting = Address(
+        **_fields(node("n3", **alone), ready=False, unready="this node belongs to no cluster yet")
+    )
+
+    findings = every(evidence(node("n1", down=("n3",)), waiting))
+
+    assert [grade for grade, _, _ in found(findings, Check.AGREEMENT)] == ["ok"]
+    assert [one.remedy for one in findings if one.grade is Grade.BAD] == [
+        "Take it in: gorilla cluster replace n3 (or add, if it was never a member)."
+    ]
+    assert "n1 leads; 2 of 3" in found(findings, Check.QUORUM)[0][2]
+
+
 def test_mixed_versions_are_an_upgrade_that_is_not_finished():
     mixed = {"n3": {"version": "1.1.0"}}
     told = found(check_cluster(evidence(node("n1", members=mixed))), Check.VERSIONS)
