@@ -277,7 +277,7 @@ class Asker:
         """Ask ``endpoints`` through ``io``, as patiently as ``settings`` say."""
         self.io = io
         self.settings = settings
-        self._endpoints = endpoints
+        self.endpoints = endpoints
 
     def now_s(self) -> float:
         """Return the client's own time (seconds)."""
@@ -316,7 +316,7 @@ class Asker:
             ValueError: ``endpoint`` is no URL.
 
         """
-        endpoints = self._endpoints if endpoint is None else self._endpoints.only(endpoint)
+        endpoints = self.endpoints if endpoint is None else self.endpoints.only(endpoint)
         return await ask(
             self.io,
             endpoints,

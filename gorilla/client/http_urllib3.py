@@ -244,26 +244,42 @@ class BlockingIo(Io):
 
 
 class _BlockingStream(Stream):
-    """An answer without an end."""
+    """An answer without an end; one thread reads it, and any may close it."""
 
     def __init__(self, io: BlockingIo, response: BaseHTTPResponse, attempt: Attempt) -> None:
         self._io = io
         self._response = response
         self._attempt = attempt
+        self._reading = threading.Lock()
+        self._is_closed = False
 
     @override
     async def read(self, timeout_s: float) -> bytes:
         self._io.check()
         try:
-            self._attempt.set_timeout(timeout_s)
-            return self._response.read1(_PIECE_BYTES, decode_content=False)
+            with self._reading:
+                self._attempt.set_timeout(timeout_s)
+                return self._response.read1(_PIECE_BYTES, decode_content=False)
         except _FAILURES as error:
             raise self._io.failure(self._attempt, error) from error
+        finally:
+            if self._is_closed:
+                self._let_go()
 
     @override
     async def close(self) -> None:
-        self._response.close()
-        self._io.forget(self._attempt)
+        self._is_closed = True
+        self._attempt.end("the stream was closed")
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the connection, unless a thread reads it: that will do so, as it comes out."""
+        if self._reading.acquire(blocking=False):
+            try:
+                self._response.close()
+                self._io.forget(self._attempt)
+            finally:
+                self._reading.release()
 
 
 class _WatchIo(Io):

@@ -9,6 +9,8 @@ from gorilla.client.asking import Asker
 from gorilla.client.calls import Call, groups, history, locks, machines
 from gorilla.client.calls.asked import AcquireOptions, fields_of
 from gorilla.client.calls.history import HistoryQuery
+from gorilla.client.events_async import AsyncEvents
+from gorilla.client.events_following import Following
 from gorilla.client.paging import Cursor, each
 from gorilla.wire.asking import AcquireAllBody, AcquireBody, AskedHoldersBody, GroupBody
 from gorilla.wire.bodies import HealthBody, HeldLockBody, LockBody, LockStateBody, ReadyBody
@@ -172,6 +174,24 @@ class AsyncPlainCalls:
     ) -> HistoryBody:
         """Return one page of the history, how far it is, and what it lacks."""
         return await self._value(history.page(query, limit, cursor))
+
+    def events(
+        self,
+        prefix: str | None = None,
+        owner: str | None = None,
+        types: Sequence[str] | None = None,
+        after: int | None = None,
+    ) -> AsyncEvents:
+        """Watch what happens.
+
+        Args:
+            prefix: How the locks' names begin.
+            owner: Whose holds and waits.
+            types: Types of events, like ``acquired``; a gap, and a position, come in any case.
+            after: Number of the last event that is known; None: from now on.
+
+        """
+        return AsyncEvents(Following(self._asker, prefix, owner, types, after))
 
     async def ready(self, endpoint: str | None = None, *, leader: bool = False) -> ReadyBody:
         """Return when a node serves requests, with the checks that it made.

@@ -10,6 +10,8 @@ from gorilla.client.blocking import each_now, run_now
 from gorilla.client.calls import Call, groups, history, locks, machines
 from gorilla.client.calls.asked import AcquireOptions, fields_of
 from gorilla.client.calls.history import HistoryQuery
+from gorilla.client.events_blocking import Events
+from gorilla.client.events_following import Following
 from gorilla.client.paging import Cursor
 from gorilla.wire.asking import AcquireAllBody, AcquireBody, AskedHoldersBody, GroupBody
 from gorilla.wire.bodies import HealthBody, HeldLockBody, LockBody, LockStateBody, ReadyBody
@@ -171,6 +173,24 @@ class PlainCalls:
     ) -> HistoryBody:
         """Return one page of the history, how far it is, and what it lacks."""
         return self._value(history.page(query, limit, cursor))
+
+    def events(
+        self,
+        prefix: str | None = None,
+        owner: str | None = None,
+        types: Sequence[str] | None = None,
+        after: int | None = None,
+    ) -> Events:
+        """Watch what happens.
+
+        Args:
+            prefix: How the locks' names begin.
+            owner: Whose holds and waits.
+            types: Types of events, like ``acquired``; a gap, and a position, come in any case.
+            after: Number of the last event that is known; None: from now on.
+
+        """
+        return Events(Following(self._asker, prefix, owner, types, after))
 
     def ready(self, endpoint: str | None = None, *, leader: bool = False) -> ReadyBody:
         """Return when a node serves requests, with the checks that it made.
