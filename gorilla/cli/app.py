@@ -46,6 +46,7 @@ NOUNS: Final[dict[str, _Place]] = {
     "history": _Place("gorilla.cli.history", "Who held what, when, and why it ended."),
     "election": _Place("gorilla.cli.election", "Who leads, and who would like to."),
     "completion": _Place("gorilla.cli.completion", "Completion for bash, zsh and fish."),
+    "bench": _Place("gorilla.cli.bench", "Load the cluster, and say how long locks take."),
     "context": _Place("gorilla.cli.context", "The clusters that you work with."),
 }
 
