@@ -19,7 +19,7 @@ from math import inf
 from typing import Final, NoReturn
 
 from gorilla.cli.child import Command, CommandNotStarted, start
-from gorilla.cli.guard_family import Family, Relative, living_below
+from gorilla.cli.guard_family import Family, Relative, living_below, named
 from gorilla.cli.guard_kernel import Watch, adopt_orphans, hurry, name_process
 from gorilla.cli.guard_link import (
     End,
@@ -231,11 +231,11 @@ class _Watching:
             self._killing_since_s = now_s()
             if not self._is_ending_told:
                 self._tell_ending(plan)
-        refused = set(family.signal_all(signal.SIGKILL))
+        family.signal_all(signal.SIGKILL)
         family.collect()
         if now_s() - self._killing_since_s > STUCK_AFTER_S and not self._is_stuck_told:
             self._is_stuck_told = True
-            self._tell_stuck(tuple(living_below(os.getpid())), refused)
+            self._tell_stuck(tuple(living_below(os.getpid())))
 
     def _tell_ending(self, plan: Plan) -> None:
         assert plan.why is not None
@@ -245,13 +245,11 @@ class _Watching:
         else:
             self._link.say(Ending(plan.why))
 
-    def _tell_stuck(self, who: tuple[Relative, ...], refused: set[int]) -> None:
+    def _tell_stuck(self, who: tuple[Relative, ...]) -> None:
         if not self._is_alone:
             self._link.say(Stuck(who))
-            return
-        names = ", ".join(f"{one.name} ({one.pid})" for one in who)
-        reason = " (we may not end it)" if refused else ""
-        _say(f"still running although it was killed: {names}{reason}")
+        elif who:
+            _say(f"still running although killed, which is out of our hands: {named(who)}")
 
 
 def _say(sentence: str) -> None:

@@ -6,7 +6,6 @@ adopt (it is not Linux), the family is the command's process group.
 """
 
 import contextlib
-import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -28,6 +27,11 @@ class Relative(msgspec.Struct, frozen=True):
     name: str
     state: str
     """One letter, as ``ps`` shows it; D: it can't be ended before the kernel is done with it."""
+
+
+def named(who: tuple[Relative, ...]) -> str:
+    """Return processes in words."""
+    return ", ".join(f"{one.name} ({one.pid})" for one in who)
 
 
 class _Stat(NamedTuple):
@@ -83,17 +87,17 @@ def below(root: int) -> Iterator[int]:
         seen.update(level)
 
 
+def _is_in(pid: int, group: int) -> bool:
+    stat = _stat_of(pid)
+    return stat is not None and stat.group == group
+
+
 def _send(pid: int, number: int, root: int) -> None:
-    """Send a signal to a process below ``root``, and surely to no other that got its number.
-
-    Raises:
-        OSError: It was not allowed.
-
-    """
-    if not _HAS_PIDFD:
-        os.kill(pid, number)
-        return
-    with contextlib.suppress(ProcessLookupError):
+    """Send a signal to a process below ``root``, and surely to no other that got its number."""
+    with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+        if not _HAS_PIDFD:
+            os.kill(pid, number)
+            return
         file = os.pidfd_open(pid)
         try:
             if _is_below(pid, root):
@@ -148,36 +152,31 @@ class Family:
     def signal_group(self, number: int) -> None:
         """Send a signal to the command and those of its process group that it started."""
         if self._own_group is not None and not self._is_reaped:
-            with contextlib.suppress(OSError):
-                os.killpg(self._own_group, number)
+            self._signal_own_group(number)
             return
+        # All are known before one of them gets it: what a dead parent leaves is found elsewhere.
+        members = [pid for pid in below(self._root) if _is_in(pid, self._group)]
         self.signal_command(number)
-        for pid in below(self._root):
-            stat = _stat_of(pid)
-            if stat is not None and stat.group == self._group and pid != self.command:
-                with contextlib.suppress(OSError):
-                    _send(pid, number, self._root)
-
-    def signal_all(self, number: int) -> list[int]:
-        """Send a signal to everyone; return those to whom it is not allowed to."""
-        group = None if self._is_reaped else self._own_group
-        if group is not None:
-            # At once for all of them: nobody can make another one meanwhile.
-            with contextlib.suppress(OSError):
-                os.killpg(group, number)
-        elif not _PROC.joinpath("self").exists():
-            self.signal_command(number)
-        refused = []
-        for pid in below(self._root):
-            stat = _stat_of(pid)
-            if stat is None or stat.state == "Z" or stat.group == group:
-                continue
-            try:
+        for pid in members:
+            if pid != self.command:
                 _send(pid, number, self._root)
-            except OSError as error:
-                if error.errno == errno.EPERM:
-                    refused.append(pid)
-        return refused
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to everyone, as far as that is allowed."""
+        everyone = list(below(self._root))
+        if self._own_group is not None and not self._is_reaped:
+            self._signal_own_group(number)
+            everyone = [pid for pid in everyone if not _is_in(pid, self._own_group)]
+        elif not everyone:  # the system has no list of processes
+            self.signal_command(number)
+        for pid in everyone:
+            _send(pid, number, self._root)
+
+    def _signal_own_group(self, number: int) -> None:
+        # At once for all of them: nobody can make another one meanwhile.
+        assert self._own_group is not None
+        with contextlib.suppress(OSError):
+            os.killpg(self._own_group, number)
 
     # -- ends
 
@@ -247,6 +246,5 @@ def end_everything(pause_s: float) -> Iterator[float]:
     root = os.getpid()
     while has_children():
         for pid in below(root):
-            with contextlib.suppress(OSError):
-                _send(pid, signal.SIGKILL, root)
+            _send(pid, signal.SIGKILL, root)
         yield pause_s

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from gorilla.cli.failures import CommandError, Exit
 from gorilla.cli.guard import Guard
-from gorilla.cli.guard_family import Relative, end_everything, living_below
+from gorilla.cli.guard_family import Relative, end_everything, living_below, named
 from gorilla.cli.guard_kernel import IS_LINUX, Arrived, Signals, Watch
 from gorilla.cli.guard_link import (
     End,
@@ -323,11 +323,6 @@ class Wrapper:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
             os.kill(os.getpid(), signal.SIGTSTP)
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
-
-
-def named(who: tuple[Relative, ...]) -> str:
-    """Return processes in words."""
-    return ", ".join(f"{one.name} ({one.pid})" for one in who)
 
 
 _ENDING: Final = {

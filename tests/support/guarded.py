@@ -1,7 +1,7 @@
 """A wrapper of ``gorilla run`` without a cluster: its lease is extended, or not, as it is told.
 
-``python -m tests.support.guarded '{"timeout_s": 3, …}' program arguments …`` ends with the command's
-code, or 79. :func:`running` starts it for a test.
+``python -m tests.support.guarded '{"timeout_s": 3, …}' program arguments …`` ends with the code of
+the command, or 79. :func:`running` starts it for a test.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from gorilla.client.clock import now_s
 from gorilla.client.errors import LockLost, LossReason
 from tests.support.local_cluster import ROOT
 
+BEATING = Path(__file__).with_name("beating.py")
 LOST, NOT_STARTED = 79, 126
 
 
@@ -128,6 +129,28 @@ def running(directory: Path, *words: str, **orders: Any) -> Iterator[Running]:
     finally:
         process.kill()
         process.wait()
+
+
+def beating(directory: Path, *words: str) -> list[str]:
+    """Return the command line of a program that shows that it lives (``tests.support.beating``)."""
+    place = directory / "beats"
+    place.mkdir(exist_ok=True)
+    return [sys.executable, "-S", str(BEATING), str(place), *words]
+
+
+def beats(directory: Path) -> dict[int, float]:
+    """When each process of a beating program last showed that it lived."""
+    texts = {path: path.read_text() for path in (directory / "beats").glob("beats-*")}
+    return {int(path.name[6:]): float(text) for path, text in texts.items() if text}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended, and was not waited for, does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def until(condition: Any, what: str, within_s: float = 20.0) -> None:
