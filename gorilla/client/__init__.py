@@ -43,6 +43,7 @@ from gorilla.client.errors import (
     WaitReplaced,
     WaitTimeout,
 )
+from gorilla.client.fencing import FencingGuard, OlderHolderActing, StaleFencingToken
 from gorilla.client.settings import ClientSettings
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ __all__ = [
     "Conflict",
     "CoolingDown",
     "Deadlock",
+    "FencingGuard",
     "Forbidden",
     "ForkedError",
     "GorillaError",
@@ -71,6 +73,7 @@ __all__ = [
     "ModeConflict",
     "NotFound",
     "NotOwner",
+    "OlderHolderActing",
     "OutcomeUnknown",
     "PolicyRefused",
     "QuotaExceeded",
@@ -79,6 +82,7 @@ __all__ = [
     "ServerError",
     "SessionLost",
     "SessionNotFound",
+    "StaleFencingToken",
     "TimeoutTooShort",
     "Unauthenticated",
     "Unavailable",
