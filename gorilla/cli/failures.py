@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gorilla.client.errors import GorillaError, OutcomeUnknown, RequestRefused, Unavailable
+    from gorilla.client.errors import (
+        Deadlock,
+        GorillaError,
+        InvalidRequest,
+        LockHeld,
+        OutcomeUnknown,
+        RequestRefused,
+        Unavailable,
+        WaitTimeout,
+    )
+
+
+from gorilla.wire.problems import ProblemCode
 
 
 class Exit(IntEnum):
@@ -105,10 +117,10 @@ def _of_client(error: BaseException) -> Failure | None:
     if not isinstance(error, errors.GorillaError):
         return None
     table: list[tuple[type[GorillaError], Exit, Callable[..., str]]] = [
-        (errors.LockLost, Exit.LOST, str),
+        (errors.LockLost, Exit.LOST, _plain),
         (errors.Unavailable, Exit.UNAVAILABLE, _unavailable),
         (errors.OutcomeUnknown, Exit.UNKNOWN, _unknown),
-        (errors.AlreadyHeld, Exit.CONFLICT, str),
+        (errors.AlreadyHeld, Exit.CONFLICT, _plain),
         (errors.InvalidRequest, Exit.USAGE, _invalid),
         (errors.Unauthenticated, Exit.DENIED, _unauthenticated),
         (errors.Forbidden, Exit.DENIED, _refused),
@@ -127,31 +139,36 @@ def _of_client(error: BaseException) -> Failure | None:
     return None
 
 
+def _plain(error: "GorillaError") -> str:
+    return _sentence(str(error))
+
+
 def _refused(error: "RequestRefused") -> str:
-    return error.detail or str(error)
+    return error.detail or f"The cluster refused: {error.code}."
 
 
-def _invalid(error: "RequestRefused") -> str:
-    fields = getattr(error, "errors", ()) or ()
-    if not fields:
-        return _refused(error)
-    return "; ".join(f"{one.field}: {one.message}" for one in fields) + "."
+def _invalid(error: "InvalidRequest") -> str:
+    told = "; ".join(f"{one.field}: {one.message}" for one in error.errors)
+    return f"{told}." if told else _refused(error)
 
 
 def _unauthenticated(error: "RequestRefused") -> str:
     return f"{_refused(error)} Give a token with --token, GORILLA_TOKEN or a context."
 
 
-def _held(error: "RequestRefused") -> str:
-    explanation = getattr(error, "explain", None)
-    detail = _refused(error)
-    sentence = getattr(explanation, "sentence", None)
-    return f"{detail} {sentence}" if sentence and sentence != detail else detail
+def _held(error: "LockHeld | WaitTimeout") -> str:
+    explanation = error.explain
+    if explanation is None:
+        return _refused(error)
+    # A wait that ran out tells of itself first; that a lock is held is in the sentence.
+    detail = f"{_refused(error)} " if error.code == ProblemCode.WAIT_TIMEOUT else ""
+    return f"{detail}{explanation.sentence}"
 
 
-def _deadlock(error: "RequestRefused") -> str:
-    links = getattr(error, "cycle", ()) or ()
-    circle = ", ".join(f"{one.owner} waits for {one.waits_for} of {one.held_by}" for one in links)
+def _deadlock(error: "Deadlock") -> str:
+    circle = ", ".join(
+        f"{one.owner} waits for {one.waits_for} of {one.held_by}" for one in error.cycle
+    )
     return f"{_refused(error)} {circle}." if circle else _refused(error)
 
 
@@ -160,8 +177,12 @@ def _internal(error: "RequestRefused") -> str:
 
 
 def _unavailable(error: "Unavailable") -> str:
-    return f"{str(error).rstrip('.')}. Nothing was done."
+    return f"{_sentence(str(error))} Nothing was done."
 
 
 def _unknown(error: "OutcomeUnknown") -> str:
-    return f"{str(error).rstrip('.')}. Look, or ask again: that is safe."
+    return f"{_sentence(str(error))} Look, or ask again: that is safe."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

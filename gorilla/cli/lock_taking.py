@@ -74,7 +74,11 @@ class _Extending(TypedDict):
 @click.option(
     "--limit", metavar="N", type=click.IntRange(1, HOLDERS_MAX), help="So many may hold it at once."
 )
-@click.option("--owner", metavar="NAME", help="Who holds it; a new name each time when not given.")
+@click.option(
+    "--owner",
+    metavar="NAME",
+    help="Who holds it; else the session's owner, or a new name each time.",
+)
 @click.option(
     "--metadata", metavar="JSON", help="Attached to it; what is no JSON is taken as text."
 )
@@ -94,7 +98,7 @@ def acquire(
     options = _checked(asked, shared=shared)
     if asked["wait"]:
         cli.out.remark(f"Waiting for {', '.join(resources)}, up to {told(asked['wait'])}.")
-    owner = options.pop("owner") or cli.owner()
+    owner = options.pop("owner") or _owner(cli, asked["session"])
     if len(resources) > 1:
         several = cli.client().acquire_all(resources, owner=owner, **options)
         if quiet:
@@ -206,6 +210,11 @@ def _checked(asked: _Asked, *, shared: bool) -> dict[str, Any]:
         raise CommandError("A shared lock has no limit: leave out --limit or --shared.")
     metadata = None if asked["metadata"] is None else json_or_text(asked["metadata"])
     return {**asked, "mode": mode, "metadata": metadata}
+
+
+def _owner(cli: Cli, session: str | None) -> str:
+    """Return who asks when nobody says so: the owner of the session, or somebody new."""
+    return cli.owner() if session is None else cli.client().sessions.show(session).owner
 
 
 def _named(resource: str | None, token: str | None) -> tuple[str, str]:

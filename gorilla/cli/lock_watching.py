@@ -1,6 +1,7 @@
 """``gorilla lock watch``: what happens to locks, as it happens."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Final
 
 import click
@@ -8,12 +9,14 @@ from msgspec import UnsetType
 
 from gorilla.cli.app import Cli
 from gorilla.cli.completing import LOCK
-from gorilla.cli.failures import Exit
+from gorilla.cli.failures import Exit, explained
 from gorilla.cli.history_views import WHY
 from gorilla.cli.options import Verb
 from gorilla.cli.output import Output
 from gorilla.cli.tables import GAP, Styled, row_lines, shown_safely
 from gorilla.cli.times import told
+from gorilla.client.errors import Unavailable
+from gorilla.client.events_blocking import Events
 from gorilla.wire.asking import SHARED
 from gorilla.wire.events import (
     EVENT_BODIES,
@@ -96,18 +99,31 @@ def watch(
     A broken connection is resumed where it broke, on any node. Where events are missing, a gap is
     shown. With -o json each event is one line.
     """
-    stream = cli.client().events(prefix=prefix, owner=owner, types=types or None, after=since)
-    told_events = (one for one in stream if not isinstance(one, PositionEventBody))
-    last = since
-    try:
-        for event in itertools.islice(told_events, count):
-            cli.out.show_next(event, line(event, cli.out))
-            last = getattr(event, "number", last)
-    except KeyboardInterrupt:
-        again = "" if last is None else f" --since {last} goes on from here."
-        cli.out.remark(f"Stopped.{again}")
-        return Exit.INTERRUPTED
+    with cli.client().events(prefix, owner, types or None, since) as stream:
+        try:
+            for event in itertools.islice(_happening(cli, stream), count):
+                cli.out.show_next(event, line(event, cli.out))
+        except KeyboardInterrupt:
+            last = stream.last_id
+            again = "" if last is None else f" --since {last} goes on from here."
+            cli.out.remark(f"Stopped.{again}")
+            return Exit.INTERRUPTED
     return Exit.OK
+
+
+def _happening(cli: Cli, stream: Events) -> Iterator[StreamBody]:
+    """Yield events; once one came, no node's silence ends it."""
+    while True:
+        try:
+            for event in stream:
+                if not isinstance(event, PositionEventBody):
+                    yield event
+        except Unavailable as error:
+            if stream.last_id is None:
+                raise
+            cli.out.warn(f"{explained(error).sentence} It goes on from event {stream.last_id}.")
+        else:
+            return
 
 
 def line(event: StreamBody, out: Output) -> str:
