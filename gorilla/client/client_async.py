@@ -12,7 +12,7 @@ from gorilla.client.areas_async import (
 from gorilla.client.http_aiohttp import AsyncIo
 from gorilla.client.making import ClientBase
 from gorilla.client.plain_async import AsyncPlainCalls
-from gorilla.client.settings import settings_of
+from gorilla.client.settings import ClientSettings, settings_of
 
 
 class AsyncClient(AsyncPlainCalls, ClientBase):
@@ -36,6 +36,7 @@ class AsyncClient(AsyncPlainCalls, ClientBase):
         name: str | None = None,
         deadline_s: float | None = None,
         attempt_s: float | None = None,
+        settings: ClientSettings | None = None,
     ) -> None:
         """Say where the cluster is; nothing is connected to yet.
 
@@ -51,12 +52,13 @@ class AsyncClient(AsyncPlainCalls, ClientBase):
             name: Who asks, for people; by default ``host:pid``.
             deadline_s: Longest time of a call, with all its attempts; a wait comes on top.
             attempt_s: Longest time of one attempt; likewise.
+            settings: All of it at once, as another client had it; nothing else counts then.
 
         Raises:
             ValueError: A value can't be; the message begins with its name.
 
         """
-        settings = settings_of(
+        settings = settings or settings_of(
             endpoints,
             token=token,
             ca_file=ca_file,

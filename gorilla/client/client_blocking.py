@@ -7,7 +7,7 @@ from gorilla.client.areas_blocking import Cluster, Policies, Sessions, Snapshots
 from gorilla.client.http_urllib3 import BlockingIo
 from gorilla.client.making import ClientBase
 from gorilla.client.plain_blocking import PlainCalls
-from gorilla.client.settings import settings_of
+from gorilla.client.settings import ClientSettings, settings_of
 
 
 class Client(PlainCalls, ClientBase):
@@ -31,6 +31,7 @@ class Client(PlainCalls, ClientBase):
         name: str | None = None,
         deadline_s: float | None = None,
         attempt_s: float | None = None,
+        settings: ClientSettings | None = None,
     ) -> None:
         """Say where the cluster is; nothing is connected to yet.
 
@@ -46,12 +47,13 @@ class Client(PlainCalls, ClientBase):
             name: Who asks, for people; by default ``host:pid``.
             deadline_s: Longest time of a call, with all its attempts; a wait comes on top.
             attempt_s: Longest time of one attempt; likewise.
+            settings: All of it at once, as another client had it; nothing else counts then.
 
         Raises:
             ValueError: A value can't be; the message begins with its name.
 
         """
-        settings = settings_of(
+        settings = settings or settings_of(
             endpoints,
             token=token,
             ca_file=ca_file,

@@ -36,5 +36,6 @@ class ClientBase:
         """Refuse to be copied: connections and locks belong to one process."""
         kind = type(self).__name__
         raise TypeError(
-            f"a {kind} can't be pickled or copied: pass on its settings, and make {kind} from them"
+            f"a {kind} can't be pickled or copied: pass on its settings, and make "
+            f"{kind}(settings=...) of them"
         )

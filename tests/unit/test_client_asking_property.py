@@ -1,9 +1,9 @@
 """Whatever nodes do: a write is never told to have failed when it may not have.
 
 Proved by hand: each of these, put into ``gorilla.client.asking``, is found. Every refusal counts as
-kept, or those without a key do; a lost answer does not count as uncertain, nor does a 502, a 503 of
-a proxy, or a garbled success; a wait is shortened after an uncertain attempt; an attempt, or a pause,
-takes longer than what is left; a change without a key is asked again; ``sent_s`` is taken late.
+kept, or those without a key do; a lost answer does not count as uncertain, nor does a 502, a 503
+of a proxy, or a garbled success; a wait is shortened after an uncertain attempt; an attempt, or a
+pause, takes longer than what is left; a change without a key is asked again; ``sent_s`` is late.
 """
 
 import random
