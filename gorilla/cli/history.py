@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from gorilla.cli.app import Cli
 from gorilla.cli.completing import LOCK
-from gorilla.cli.history_views import COLUMNS, WAIT_COLUMNS, horizon, row, wait_row
+from gorilla.cli.history_views import columns_of, horizon
 from gorilla.cli.options import INSTANT, Verb
 from gorilla.wire.history import HistoryBody, HoldEntryBody, WaitEntryBody
 
@@ -77,7 +77,8 @@ def history(
         **asked,
     }
     pages = _Pages(cli, {name: value for name, value in query.items() if value is not None}, limit)
-    columns, row_of = (WAIT_COLUMNS, wait_row) if waits else (COLUMNS, row)
+    width = cli.out.width if cli.out.on_terminal else None
+    columns, row_of = columns_of(width, waits=waits)
     count = cli.out.show_all(pages.entries(), columns, row_of)
     if not count:
         cli.out.say("There is nothing of that in the history.")

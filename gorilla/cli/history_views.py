@@ -1,13 +1,15 @@
 """How entries of the history, and what it lacks, are shown to people: pure."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from gorilla.cli.lock_views import given
 from gorilla.cli.tables import Cell, Column, Styled
 from gorilla.cli.times import shown, told
 from gorilla.wire.asking import SHARED
 from gorilla.wire.history import HistoryBody, HistoryGapBody, HoldEntryBody, WaitEntryBody
+
+RowOf: TypeAlias = Callable[[HoldEntryBody | WaitEntryBody], Sequence[Cell]]
 
 COLUMNS: Final = (
     Column("FROM (UTC)"),
@@ -26,6 +28,10 @@ WAIT_COLUMNS: Final = (
     Column("OWNER", flexible=True),
     Column("ENDED BY", flexible=True),
 )
+_TO: Final = 1
+"""Place of the column that a narrow terminal goes without: the one before and after tell it."""
+
+_WIDE: Final = 100
 _GAPS_SHOWN: Final = 5
 _BEHIND_MUCH: Final = 1_000
 """Events that the history may lack yet without a word of it."""
@@ -48,13 +54,32 @@ WHY: Final = {
 }
 
 
+def columns_of(width: int | None, *, waits: bool) -> tuple[Sequence[Column], RowOf]:
+    """Return the columns that fit, and what makes a row of an entry.
+
+    Args:
+        width: Cells of a line; None: no bound.
+        waits: Whether the entries are waits.
+
+    """
+    columns, row_of = (WAIT_COLUMNS, wait_row) if waits else (COLUMNS, row)
+    if width is None or width >= _WIDE:
+        return columns, row_of
+
+    def narrow(entry: HoldEntryBody | WaitEntryBody) -> Sequence[Cell]:
+        cells = row_of(entry)
+        return [*cells[:_TO], *cells[_TO + 1 :]]
+
+    return [*columns[:_TO], *columns[_TO + 1 :]], narrow
+
+
 def row(entry: HoldEntryBody | WaitEntryBody) -> Sequence[Cell]:
     """Show a hold."""
     assert isinstance(entry, HoldEntryBody)
     return (
         shown(entry.granted_at),
-        Styled("holds it still", "good") if entry.ended_at is None else shown(entry.ended_at),
-        told(held) if (held := given(entry.held)) is not None else "",
+        Styled("still", "good") if entry.ended_at is None else shown(entry.ended_at),
+        Styled("still", "good") if (held := given(entry.held)) is None else told(held),
         entry.resource,
         entry.owner,
         entry.fencing_token,

@@ -23,7 +23,7 @@ LIST_COLUMNS: Final = (
     Column("FENCING", right=True),
     Column("HELD", right=True),
     Column("LEFT", right=True),
-    Column("WAITING", right=True),
+    Column("QUEUE", right=True),
     Column("NOTE", flexible=True),
 )
 

@@ -17,7 +17,7 @@ STYLES: Final = {
     "dim": "2",
     "strong": "1",
 }
-_BREAK_AFTER: Final = frozenset(" /-_.:,;@+")
+_BREAK_AFTER: Final = "/-_.:,;@+"
 
 
 class Styled(NamedTuple):
@@ -209,12 +209,21 @@ def wrapped_to(text: str, width: int | None) -> list[str]:
         return [text]
     pieces = []
     while cell_len(text) > width:
-        end = _fitting(text, width)
-        good = [place for place in range(end // 2, end) if text[place] in _BREAK_AFTER]
-        end = good[-1] + 1 if good and text[end : end + 1] != " " else end
+        end = _break(text, _fitting(text, width))
         pieces.append(text[:end].rstrip())
         text = text[end:].lstrip(" ")
     return [*pieces, text] if text else pieces
+
+
+def _break(text: str, end: int) -> int:
+    """Return where to break at or before ``end``: between words, else within one, else there."""
+    if text[end : end + 1] == " ":
+        return end
+    for good in (" ", _BREAK_AFTER):
+        found = [place for place in range(end // 2, end) if text[place] in good]
+        if found:
+            return found[-1] + 1
+    return end
 
 
 def cut(text: str, width: int) -> str:
