@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -51,6 +52,11 @@ CONNECTIONS_KEPT: Final = 64
 """Idle connections that are kept for each endpoint."""
 
 _PIECE_BYTES: Final = 64 * 1024
+_OF_URLLIB3: Final = re.compile(
+    r"^\w*Connection\(host='[^']*', port=\d+\): (?:Failed to establish a new connection: )?"
+)
+"""What it puts before the reason of a failure, and says nothing to people."""
+
 _FAILURES: Final = (HTTPError, HTTPException, OSError, ValueError)
 
 
@@ -217,7 +223,7 @@ class BlockingIo(Io):
         """Say what a failed attempt means."""
         if self._closing.is_set():
             return ClosedError()
-        why = attempt.ended or str(error) or type(error).__name__
+        why = attempt.ended or _OF_URLLIB3.sub("", str(error)) or type(error).__name__
         return AnswerLost(why) if attempt.is_sent else NotSent(why)
 
     def _pool(self, endpoint: str) -> HTTPConnectionPool:
