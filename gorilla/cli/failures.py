@@ -131,6 +131,7 @@ def _of_client(error: BaseException) -> Failure | None:
         (errors.CoolingDown, Exit.CONFLICT, _refused),
         (errors.WaitReplaced, Exit.CONFLICT, _refused),
         (errors.ServerError, Exit.REFUSED, _internal),
+        (errors.UnexpectedAnswer, Exit.REFUSED, _unexpected),
         (errors.RequestRefused, Exit.REFUSED, _refused),
     ]
     for kind, code, words in table:
@@ -144,7 +145,11 @@ def _plain(error: "GorillaError") -> str:
 
 
 def _refused(error: "RequestRefused") -> str:
-    return error.detail or f"The cluster refused: {error.code}."
+    return _sentence(error.detail or f"The cluster refused: {error.code}")
+
+
+def _unexpected(error: "RequestRefused") -> str:
+    return f"{_refused(error)} Is the endpoint right?"
 
 
 def _invalid(error: "InvalidRequest") -> str:

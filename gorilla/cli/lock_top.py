@@ -15,7 +15,7 @@ from gorilla.cli.output import WIDTH_DEFAULT
 from gorilla.cli.tables import laid_out
 from gorilla.cli.times import wall_now, wire_time
 from gorilla.cli.top_figures import Samples, Standing, most_contended, plain, standing
-from gorilla.cli.top_page import ROWS_PLAIN, page, rows_of
+from gorilla.cli.top_page import PARTS, ROWS_PLAIN, page, rows_of
 from gorilla.client.errors import GorillaError, RequestRefused, Unavailable
 
 if TYPE_CHECKING:
@@ -61,12 +61,19 @@ class Looking:
         threading.Thread(target=self._follow, name="gorilla-top-events", daemon=True).start()
 
     def _follow(self) -> None:
-        try:
-            for event in self._client.events(prefix=self._prefix):
-                with self._guard:
-                    self._samples.note_event(event)
-        except GorillaError:
-            return
+        with self._client.events(prefix=self._prefix) as stream:
+            while True:
+                try:
+                    for event in stream:
+                        with self._guard:
+                            self._samples.note_event(event)
+                except Unavailable:
+                    continue
+                except GorillaError:
+                    # Refused, or the client was closed; the page goes on without what happens.
+                    return
+                else:
+                    return
 
     def look(self) -> Standing:
         """Return how things stand."""
@@ -104,7 +111,11 @@ def top(cli: Cli, /, prefix: str | None, *, once: bool, interval: float) -> int:
     looking = Looking(cli.client(), prefix)
     looking.recall()
     if once:
-        show_plain(cli, looking.look())
+        found = looking.look()
+        if cli.out.form == "table":
+            _show_plain(cli, found)
+        else:
+            cli.out.show(plain(found, ROWS_PLAIN))
         return Exit.OK
     looking.follow()
     try:
@@ -117,16 +128,16 @@ def top(cli: Cli, /, prefix: str | None, *, once: bool, interval: float) -> int:
     return Exit.OK
 
 
-def show_plain(cli: Cli, found: Standing) -> None:
+def _show_plain(cli: Cli, found: Standing) -> None:
     """Show one page among other output."""
     width = cli.out.width if cli.out.on_terminal else None
-    lines = page(found, _clock(), ROWS_PLAIN, width, color=cli.out.color)
+    lines = page(found, _clock(), width, rows=ROWS_PLAIN * PARTS, color=cli.out.color)
     cli.out.show_next(plain(found, ROWS_PLAIN), "\n".join(lines))
 
 
 def _pages(cli: Cli, looking: Looking, interval_s: float) -> None:
     while True:
-        show_plain(cli, looking.look())
+        _show_plain(cli, looking.look())
         threading.Event().wait(interval_s)
         if cli.out.form == "table":
             cli.out.write("\n")
@@ -155,7 +166,7 @@ def _draw(live: "Live", found: Standing | None, trouble: str, *, color: bool) ->
     size = shutil.get_terminal_size((WIDTH_DEFAULT, HEIGHT_DEFAULT))
     lines = laid_out(trouble, size.columns) if trouble else []
     if found is not None:
-        lines += page(found, _clock(), rows_of(size.lines), size.columns, color=color)
+        lines += page(found, _clock(), size.columns, rows=rows_of(size.lines), color=color)
     live.update(Text.from_ansi("\n".join(lines[: size.lines - 1]), no_wrap=True), refresh=True)
 
 

@@ -182,7 +182,7 @@ def _held(lock: HeldLockBody) -> Held:
     return Held(
         resource=lock.resource,
         owner=lock.owner,
-        held=held_s(lock),
+        held=round(held_s(lock), 3),
         left=lock.timeout,
         reason=given(lock.reason),
     )
@@ -196,7 +196,7 @@ def _contended(state: LockStateBody, now: datetime) -> Contended:
         holders=len(state.holders),
         waiting=len(state.waiters) + (given(state.more_waiters) or 0),
         longest_wait=max((one.waited for one in _waits_of(state, now)), default=0.0),
-        held=0.0 if ends_first is None else held_s(ends_first),
+        held=0.0 if ends_first is None else round(held_s(ends_first), 3),
         left=0.0 if ends_first is None else ends_first.timeout,
     )
 
@@ -208,7 +208,7 @@ def _waits_of(state: LockStateBody, now: datetime) -> list[Waiting]:
             resource=state.resource,
             owner=one.owner,
             position=one.position,
-            waited=max((moment - read_stamp(one.since)).total_seconds(), 0.0),
+            waited=max(round((moment - read_stamp(one.since)).total_seconds(), 3), 0.0),
             reason=one.reason,
         )
         for one in state.waiters

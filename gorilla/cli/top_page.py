@@ -8,11 +8,11 @@ from gorilla.cli.tables import Cell, Column, Styled, Table, laid_out, painted
 from gorilla.cli.times import told
 from gorilla.cli.top_figures import Standing
 
-ROWS_MIN: Final = 3
+PARTS: Final = 4
+ROWS_MIN: Final = 2 * PARTS
 ROWS_PLAIN: Final = 10
 """Rows of each part where no terminal bounds them."""
 
-_PARTS: Final = 4
 _LINES_OF_PART: Final = 3
 """A blank line, a title, the names of the columns."""
 
@@ -22,37 +22,48 @@ _NAMES: Final = (Column("RESOURCE", flexible=True), Column("OWNER", flexible=Tru
 
 
 def rows_of(height: int) -> int:
-    """Return how many rows each part may have."""
-    return max((height - _HEAD_LINES - _PARTS * _LINES_OF_PART - 1) // _PARTS, ROWS_MIN)
+    """Return how many rows all parts together may have on a terminal."""
+    return max(height - _HEAD_LINES - PARTS * _LINES_OF_PART - 1, ROWS_MIN)
 
 
 def page(
-    standing: Standing, clock: str, rows: int, width: int | None, *, color: bool = False
+    standing: Standing, clock: str, width: int | None, *, rows: int, color: bool = False
 ) -> list[str]:
     """Return the lines of a page.
 
     Args:
         standing: What is shown.
         clock: What time it is, for people.
-        rows: At most so many in each part.
         width: Cells of a line; None: no bound.
+        rows: How many all parts together may have.
         color: Whether it is coloured.
 
     """
     lines = [*_head(standing, clock, width)]
     parts = [
-        ("Most contended", _contended(standing, rows), "Nobody waits for a lock."),
-        ("Longest waits", _waits(standing, rows), ""),
-        ("Longest held", _holds(standing, rows), "No lock is held."),
-        ("How long, of late", _lengths(standing, rows), "No lock was let go of late."),
+        ("Most contended", _contended(standing), "Nobody waits for a lock."),
+        ("Longest waits", _waits(standing), ""),
+        ("Longest held", _holds(standing), "No lock is held."),
+        ("How long, of late", _lengths(standing), "No lock was let go of late."),
     ]
-    for title, table, nothing in parts:
+    shares = _shared([len(table.rows) for _, table, _ in parts], rows)
+    for (title, table, nothing), share in zip(parts, shares, strict=True):
         if table.rows:
             lines += ["", painted(title, "strong", color=color)]
-            lines += laid_out(table, width, color=color)
+            lines += laid_out(table._replace(rows=table.rows[:share]), width, color=color)
         elif nothing:
             lines += ["", painted(nothing, "dim", color=color)]
     return lines
+
+
+def _shared(wanted: Sequence[int], rows: int) -> list[int]:
+    """Divide the rows: who wants few gets them, the others get equal parts."""
+    given = [0] * len(wanted)
+    order = sorted(range(len(wanted)), key=lambda place: wanted[place])
+    for done, place in enumerate(order):
+        given[place] = min(wanted[place], rows // (len(order) - done))
+        rows -= given[place]
+    return given
 
 
 def _head(standing: Standing, clock: str, width: int | None) -> list[str]:
@@ -67,7 +78,7 @@ def _head(standing: Standing, clock: str, width: int | None) -> list[str]:
     return [*laid_out(first, width), *laid_out(second, width)]
 
 
-def _contended(standing: Standing, rows: int) -> Table:
+def _contended(standing: Standing) -> Table:
     columns = (
         Column("RESOURCE", flexible=True),
         Column("HOLDER", flexible=True),
@@ -87,7 +98,7 @@ def _contended(standing: Standing, rows: int) -> Table:
                 told(one.held) if one.holders else "",
                 time_left(one.left) if one.holders else "",
             ]
-            for one in standing.contended[:rows]
+            for one in standing.contended
         ],
         cuts=True,
     )
@@ -99,31 +110,31 @@ def _holder(name: str | None, count: int) -> Cell:
     return name if count == 1 else f"{name} and {count - 1} more"
 
 
-def _waits(standing: Standing, rows: int) -> Table:
+def _waits(standing: Standing) -> Table:
     columns = (*_NAMES, Column("#", right=True), Column("WAITED", right=True), _reason())
     return Table(
         columns,
         [
             [one.resource, one.owner, one.position, told(one.waited), one.reason or ""]
-            for one in standing.waits[:rows]
+            for one in standing.waits
         ],
         cuts=True,
     )
 
 
-def _holds(standing: Standing, rows: int) -> Table:
+def _holds(standing: Standing) -> Table:
     columns = (*_NAMES, Column("HELD", right=True), Column("LEFT", right=True), _reason())
     return Table(
         columns,
         [
             [one.resource, one.owner, told(one.held), time_left(one.left), one.reason or ""]
-            for one in standing.holds[:rows]
+            for one in standing.holds
         ],
         cuts=True,
     )
 
 
-def _lengths(standing: Standing, rows: int) -> Table:
+def _lengths(standing: Standing) -> Table:
     columns = (
         Column("RESOURCE", flexible=True),
         Column("HOLDS", right=True),
@@ -143,7 +154,7 @@ def _lengths(standing: Standing, rows: int) -> Table:
                 one.waits,
                 *_pair(one.wait_median, one.wait_longest),
             ]
-            for one in standing.lengths[:rows]
+            for one in standing.lengths
         ],
         cuts=True,
     )
