@@ -109,6 +109,8 @@ def top(cli: Cli, /, prefix: str | None, *, once: bool, interval: float) -> int:
     what happens while it runs.
     """
     looking = Looking(cli.client(), prefix)
+    # The first look fails at once where nobody answers.
+    looking.look()
     looking.recall()
     if once:
         found = looking.look()

@@ -220,5 +220,10 @@ class Noun(_WithGlobals, click.Group):
         """Make it; without a verb it shows its help, and that is a wrong command line."""
         super().__init__(name, commands, **settings)
 
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which they are written: what is used most comes first."""
+        return list(self.commands)
+
 
 Noun.group_class = Noun
