@@ -137,7 +137,7 @@ def _run(cli: Cli, loads: Sequence["Load"]) -> tuple[list["Figures"], int]:
     from gorilla.cli.bench_running import Ended, is_asynchronous, run  # noqa: PLC0415
 
     if not is_asynchronous():
-        cli.out.warn("aiohttp is not installed: threads make the load, and less of it")
+        cli.out.warn("aiohttp is not installed: threads make the load")
     shown = _Progress(cli)
     found = []
     for load in loads:

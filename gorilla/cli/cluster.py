@@ -52,10 +52,11 @@ def status(cli: Cli, *, watch: bool, interval: float) -> None:
     """Show leader, members, what may fail, and what is wrong."""
     from gorilla.cli.cluster_looking import leaders_view  # noqa: PLC0415 - loads the client
     from gorilla.cli.cluster_shown import status_of, status_views  # noqa: PLC0415
-    from gorilla.cli.cluster_watching import watch as watched  # noqa: PLC0415
+    from gorilla.cli.cluster_watching import PAGE_S_MAX, watch as watched  # noqa: PLC0415
 
     if watch:
-        watched(cli.client(), cli.out, interval)
+        deadline_s = min(cli.settings.deadline_s, PAGE_S_MAX)
+        watched(cli.client(deadline_s=deadline_s), cli.out, interval)
         return
     view = leaders_view(cli.client())
     cli.out.show(status_of(view), *status_views(view))

@@ -17,6 +17,9 @@ from gorilla.wire.bodies import ClusterBody
 if TYPE_CHECKING:
     from gorilla.client import Client
 
+PAGE_S_MAX: Final = 3.0
+"""How long a page waits for an answer before it says that there is none (seconds)."""
+
 INTERVAL_S: Final = 1.0
 HEALTHY_S_MAX: Final = 300.0
 """How long ``--watch`` waits for a change to end in a healthy cluster."""

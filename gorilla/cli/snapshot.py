@@ -7,7 +7,8 @@ node's disk, which only ``gorillad`` reaches: those commands become it, where it
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -18,6 +19,7 @@ from gorilla.cli.app import Cli
 from gorilla.cli.failures import CommandError, Exit
 from gorilla.cli.options import WAIT, Noun
 from gorilla.cli.tables import Cell, Column, View
+from gorilla.wire.problems import ProblemCode
 
 if TYPE_CHECKING:
     from gorilla.wire.bodies import SnapshotBody
@@ -53,7 +55,9 @@ def snapshot() -> None:
 @click.pass_obj
 def list_(cli: Cli, limit: int) -> None:
     """List the snapshots, the latest first."""
-    count = cli.out.show_all(cli.client().snapshots.list(limit).snapshots, _COLUMNS, _row)
+    with _database_told():
+        found = cli.client().snapshots.list(limit).snapshots
+    count = cli.out.show_all(found, _COLUMNS, _row)
     if not count:
         cli.out.say("There is no snapshot yet. Store one: gorilla snapshot create")
 
@@ -62,8 +66,22 @@ def list_(cli: Cli, limit: int) -> None:
 @click.pass_obj
 def create(cli: Cli) -> None:
     """Store one now, for example before an upgrade; it may take a while."""
-    made = cli.client().snapshots.take()
+    with _database_told():
+        made = cli.client().snapshots.take()
     cli.out.show(made, *_made_views(made))
+
+
+@contextmanager
+def _database_told() -> Iterator[None]:
+    """Say what is wrong with the database once, and not for each node that was asked."""
+    from gorilla.client.errors import Unavailable  # noqa: PLC0415 - loads the client
+
+    try:
+        yield
+    except Unavailable as error:
+        if error.code != ProblemCode.ARCHIVE_UNAVAILABLE or error.refusal is None:
+            raise
+        raise CommandError(error.refusal.detail, Exit.UNAVAILABLE) from error
 
 
 _COLUMNS: Final[Sequence[Column]] = (
