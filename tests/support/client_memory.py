@@ -40,6 +40,8 @@ class Fate(StrEnum):
     """It is done, and its answer is lost."""
     SILENT = "silent"
     """Nothing comes back until the attempt's time is over; nobody gets the request."""
+    SLOW = "slow"
+    """It is done at once, and its answer takes most of the attempt's time."""
     LATE = "late"
     """Its caller gives it up, and then it is done."""
 
@@ -84,6 +86,8 @@ class MemoryIo(Io):
                 answer = await self._serve(call)
         except TimeoutError as error:
             raise AnswerLost("no answer in time") from error
+        if fate is Fate.SLOW:
+            await asyncio.sleep(0.8 * timeout_s)
         if fate is Fate.UNANSWERED:
             raise AnswerLost("broken off")
         return answer

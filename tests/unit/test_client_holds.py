@@ -430,7 +430,7 @@ async def test_a_candidate_outlasts_a_cluster_that_is_away():
 @on_virtual_time
 async def test_what_was_forgotten_is_not_held_for_ever():
     one = client()
-    with pytest.warns(ResourceWarning, match="'db' was not released"):
+    with pytest.warns(ResourceWarning, match="'db' was not released"):  # noqa: PT031
         await one.lock("db", timeout=30).acquire()
         gc.collect()
     await asyncio.sleep(31)
