@@ -17,7 +17,7 @@ from typing_extensions import override
 from gorilla.cli import contexts
 from gorilla.cli.failures import CommandError, Exit, Failure, OutputClosed, explained
 from gorilla.cli.options import Noun
-from gorilla.cli.output import Output, close_quietly, parsed
+from gorilla.cli.output import Output, close_quietly
 from gorilla.cli.tables import visible
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Cli:
         """Where data and talk go."""
         if self._out is None:
             form = self.given.output or self.settings.text("output") or "table"
-            self._out = Output(parsed(form), color=self._color)
+            self._out = Output(form, color=self._color)
         return self._out
 
     def client(self, **changes: object) -> "Client":

@@ -4,7 +4,6 @@ import os
 import re
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -15,6 +14,7 @@ from gorilla.cli.completing import context_names
 from gorilla.cli.failures import CommandError, Exit
 from gorilla.cli.options import Noun
 from gorilla.cli.tables import Cell, Column, Styled, Table
+from gorilla.client.settings import endpoint_of
 
 NAME_CHARS_MAX: Final = 100
 _TOKEN_CHARS_SHOWN: Final = 4
@@ -167,7 +167,7 @@ def masked(token: str | None) -> str | None:
     if token is None:
         return None
     shown = token[:_TOKEN_CHARS_SHOWN] if len(token) >= 4 * _TOKEN_CHARS_SHOWN else ""
-    return f"{shown}… ({len(token)} characters)"
+    return f"{shown}…({len(token)} characters)"
 
 
 def _made(given: contexts.Given, token_file: str | None) -> contexts.Context:
@@ -175,10 +175,12 @@ def _made(given: contexts.Given, token_file: str | None) -> contexts.Context:
         raise CommandError("A context needs at least one --endpoint.")
     if given.token is not None and token_file is not None:
         raise CommandError("Give --token or --token-file, not both.")
-    for endpoint in given.endpoints:
-        _check_endpoint(endpoint)
+    try:
+        endpoints = tuple(map(endpoint_of, given.endpoints))
+    except ValueError as error:
+        raise CommandError(f"{error}.") from error
     return contexts.Context(
-        endpoints=given.endpoints,
+        endpoints=endpoints,
         token=given.token,
         token_file=_absolute(token_file),
         ca_file=_absolute(given.ca_file),
@@ -187,16 +189,6 @@ def _made(given: contexts.Given, token_file: str | None) -> contexts.Context:
         deadline=given.deadline,
         output=given.output,
     )
-
-
-def _check_endpoint(endpoint: str) -> None:
-    try:
-        parts = urlsplit(endpoint)
-        good = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or True)
-    except ValueError:
-        good = False
-    if not good:
-        raise CommandError(f"--endpoint {endpoint!r}: must be a URL like http://127.0.0.1:4000.")
 
 
 def _absolute(file: str | None) -> str | None:

@@ -11,6 +11,7 @@ What comes first wins, value by value. ``~/.config/gorilla/config.toml``::
 """
 
 import difflib
+import math
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -25,9 +26,12 @@ from gorilla.client.settings import DEADLINE_S, ENDPOINT_DEFAULT
 
 TOKEN_FILE_BYTES_MAX: Final = 65_536
 
+FORMATS: Final = ("table", "json", "yaml")
+"""How data may be shown; people's first."""
+
 _READABLE_BY_OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class Given(msgspec.Struct):
@@ -128,46 +132,55 @@ def read_config(path: Path) -> ConfigFile:
 
 def parsed_config(data: bytes, path: Path) -> ConfigFile:
     """Read what is in the config file; raises what :func:`read_config` does."""
-    document: dict[str, object] = {}
     try:
         document = tomllib.loads(data.decode())
-        found = msgspec.convert(document, ConfigFile)
     except UnicodeDecodeError as error:
         raise CommandError(f"{path} is not UTF-8; save it as UTF-8.") from error
     except tomllib.TOMLDecodeError as error:
         raise CommandError(f"{path} is no TOML: {error}.") from error
-    except msgspec.ValidationError as error:
-        raise CommandError(f"{path}: {_wrong(document, str(error))}") from error
+    tables = document.get("contexts", {})
+    if isinstance(tables, dict):
+        # One by one: of a dictionary the library does not say where in it something is wrong.
+        document["contexts"] = {
+            name: _converted(path, table, Context, f"contexts.{name}.")
+            for name, table in tables.items()
+        }
+    found = _converted(path, document, ConfigFile, "")
     for name, context in found.contexts.items():
         _check(path, name, context)
     return found
 
 
-def _wrong(document: Mapping[str, object], message: str) -> str:
+def _converted(path: Path, table: object, kind: type[_T], where: str) -> _T:
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        known = [field.name for field in msgspec.structs.fields(kind)]
+        raise CommandError(f"{path}: {where}{_wrong(str(error), known)}") from error
+
+
+def _wrong(message: str, known: list[str]) -> str:
     """Say which key is wrong; of one that is not known, which may be meant."""
     what, _, place = message.partition(" - at `$")
-    key = place.strip("`").strip(".") or "the file"
     if "unknown field" not in what:
-        return f"{key}: {what[:1].lower()}{what[1:]}."
+        return f"{place.strip('`.') or 'it'}: {what[:1].lower()}{what[1:]}."
     unknown = what.split("`")[1]
-    known = Context.__struct_fields__ if "contexts" in key else ConfigFile.__struct_fields__
     near = difflib.get_close_matches(unknown, known, 1)
-    where = _table_of(document, unknown) if "contexts" in key else ""
     meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}."
-    return f"{where}{unknown}: no such key; {meant}"
-
-
-def _table_of(document: Mapping[str, object], unknown: str) -> str:
-    contexts = document.get("contexts")
-    assert isinstance(contexts, dict)
-    return next(f"contexts.{name}." for name, one in contexts.items() if unknown in one)
+    return f"{unknown}: no such key; {meant}"
 
 
 def _check(path: Path, name: str, context: Context) -> None:
     if context.token is not None and context.token_file is not None:
         raise CommandError(f"{path}: contexts.{name} has token and token_file; take one out.")
-    if (context.cert_file is None) != (context.key_file is None):
-        raise CommandError(f"{path}: contexts.{name} needs cert_file and key_file, or neither.")
+    if context.key_file is not None and context.cert_file is None:
+        raise CommandError(
+            f"{path}: contexts.{name} has key_file and no cert_file; it is of no use."
+        )
+    if context.deadline is not None and not 0 < context.deadline < math.inf:
+        raise CommandError(f"{path}: contexts.{name}.deadline: must be seconds, more than 0.")
+    if context.output is not None and context.output not in FORMATS:
+        raise CommandError(f"{path}: contexts.{name}.output: must be one of {', '.join(FORMATS)}.")
 
 
 class _Reading:
@@ -214,9 +227,14 @@ class _Reading:
         try:
             return Sourced(seconds_of(found.value), found.source)
         except ValueError as error:
-            raise CommandError(
-                f"{found.source}: {found.value!r} is no length of time; say 15 or 1m."
-            ) from error
+            raise CommandError(f"{found.source}: {error}.") from error
+
+    def output(self) -> Sourced:
+        found = self.value("output", FORMATS[0])
+        if found.value not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise CommandError(f"{found.source}: {found.value!r}: must be one of {known}.")
+        return found
 
     def endpoints(self) -> Sourced:
         if self.given.endpoints:
@@ -286,7 +304,7 @@ def resolved(given: Given, environ: Mapping[str, str]) -> Settings:
         "ca_file": reading.value("ca_file", None),
         "cert_file": reading.value("cert_file", None),
         "key_file": reading.value("key_file", None),
-        "output": reading.value("output", "table"),
+        "output": reading.output(),
         "deadline": reading.deadline(),
     }
     return Settings(
@@ -295,6 +313,8 @@ def resolved(given: Given, environ: Mapping[str, str]) -> Settings:
 
 
 def _are_strange(reading: _Reading, endpoints: Sourced) -> bool:
+    if endpoints.source.startswith(("context", "default")):
+        return False
     if not reading.context_source.startswith("current"):
         return False
     assert isinstance(endpoints.value, tuple)

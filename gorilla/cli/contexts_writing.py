@@ -44,16 +44,25 @@ def with_context(text: str, name: str, context: Context) -> str:
 
 
 def without_context(text: str, name: str) -> str:
-    """Return the file without the table of a context."""
+    """Return the file without the table of a context; what stands before the next table stays."""
     header = re.compile(rf"\s*\[\s*contexts\s*\.\s*(?:{_alternatives(name)})\s*\]")
     kept: list[str] = []
+    dropped: list[str] = []
     inside = False
     for line in text.splitlines(keepends=True):
         if _HEADER.match(line) and not _is_within_list(line):
-            inside = header.match(line) is not None
-        if not inside:
-            kept.append(line)
+            kept += _loose_end(dropped) if inside else []
+            inside, dropped = header.match(line) is not None, []
+        (dropped if inside else kept).append(line)
     return "".join(kept)
+
+
+def _loose_end(lines: list[str]) -> list[str]:
+    """Return the blank lines and comments at the end: they are about what comes next."""
+    end = len(lines)
+    while end and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
+        end -= 1
+    return lines[end:]
 
 
 def whole(file: ConfigFile) -> str:

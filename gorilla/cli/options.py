@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from typing_extensions import override
 
-from gorilla.cli.contexts import Given
-from gorilla.cli.output import FORMATS, terminal_width
+from gorilla.cli.contexts import FORMATS, Given
+from gorilla.cli.output import terminal_width
 from gorilla.cli.times import instant_of, seconds_of, wall_now, wire_time
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Seconds(_Kind):
     ) -> float | int:
         try:
             seconds = seconds_of(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no length of time; say 30, 1.5, 90s, 15m or 1h30m", param, ctx)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         if self.more_than is not None and seconds <= self.more_than:
             self.fail(f"must be more than {self.more_than:g} seconds", param, ctx)
         if seconds < self.least:
@@ -71,12 +71,8 @@ class Instant(_Text):
     ) -> str:
         try:
             return wire_time(instant_of(str(value), wall_now()))
-        except ValueError:
-            self.fail(
-                f"{value!r} is no time; say 2025-05-04T03:12:00, 03:12, or 2h for two hours ago",
-                param,
-                ctx,
-            )
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 INSTANT: Final = Instant()

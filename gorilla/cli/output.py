@@ -6,15 +6,12 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 
 from gorilla.cli.failures import CommandError, Exit, OutputClosed
 from gorilla.cli.tables import Cell, Column, Table, View, laid_out, painted, visible
-
-Format = Literal["table", "json", "yaml"]
-FORMATS: Final[tuple[Format, ...]] = ("table", "json", "yaml")
 
 WIDTH_DEFAULT: Final = 80
 ROWS_AT_ONCE: Final = 500
@@ -28,7 +25,7 @@ class Output:
 
     def __init__(
         self,
-        form: Format = "table",
+        form: str = "table",
         *,
         color: bool | None = None,
         stdout: TextIO | None = None,
@@ -37,7 +34,7 @@ class Output:
         """Take the streams.
 
         Args:
-            form: How data is shown.
+            form: How data is shown, a name of ``contexts.FORMATS``.
             color: Whether text is coloured; None: on a terminal, unless NO_COLOR is set.
             stdout: Where data goes; None: wherever ``sys.stdout`` leads just then.
             stderr: Where talk goes; likewise.
@@ -275,16 +272,3 @@ def _encodable(text: str, stream: TextIO, *, json: bool) -> str:
 def _json_escape(found: re.Match[str]) -> str:
     units = found[0].encode("utf-16-be")
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
-
-
-def parsed(form: str) -> Format:
-    """Read the name of a format.
-
-    Raises:
-        CommandError: It is none.
-
-    """
-    for known in FORMATS:
-        if form == known:
-            return known
-    raise CommandError(f"Output {form!r}: must be one of {', '.join(FORMATS)}.")

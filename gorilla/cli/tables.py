@@ -1,6 +1,5 @@
 """Lays out tables and facts as text: pure, whatever the terminal."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -57,14 +56,9 @@ View = str | Table | Facts
 
 def visible(text: str) -> str:
     """Show what would steer a terminal, or can't be seen, as an escape."""
-    if text.isascii() and text.isprintable():
+    if text.isprintable():
         return text
-    return "".join(
-        one if unicodedata.category(one) not in _UNSEEN else ascii(one)[1:-1] for one in text
-    )
-
-
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def laid_out(view: View, width: int | None, *, color: bool = False) -> list[str]:

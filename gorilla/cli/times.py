@@ -31,14 +31,13 @@ def seconds_of(text: str) -> float:
 
     """
     stripped = text.strip()
+    value = math.inf
     if _LENGTH.fullmatch(stripped):
         value = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(stripped))
     elif _NUMBER.fullmatch(stripped):
         value = float(stripped)
-    else:
-        raise ValueError(text)
     if not math.isfinite(value):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is no length of time; say 30, 1.5, 90s, 15m or 1h30m")
     return value
 
 
@@ -52,16 +51,24 @@ def instant_of(text: str, now: datetime) -> datetime:
         ValueError: It is none.
 
     """
-    stripped = text.strip()
-    if stripped == "now":
+    try:
+        return _instant_of(text.strip(), now)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{text!r} is no time; say 2025-05-04T03:12:00, 03:12, or 2h for two hours ago"
+        ) from error
+
+
+def _instant_of(text: str, now: datetime) -> datetime:
+    if text == "now":
         return now
-    if found := _CLOCK.fullmatch(stripped):
+    if found := _CLOCK.fullmatch(text):
         hour, minute, second = (int(part or 0) for part in found.groups())
         today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
         return today if today <= now else today - timedelta(days=1)
-    if _LENGTH.fullmatch(stripped):
-        return _ago(now, seconds_of(stripped))
-    found = _INSTANT.fullmatch(stripped)
+    if _LENGTH.fullmatch(text):
+        return now - timedelta(seconds=seconds_of(text))
+    found = _INSTANT.fullmatch(text)
     if found is None:
         raise ValueError(text)
     day, minutes, rest, zone = found.groups()
@@ -69,13 +76,6 @@ def instant_of(text: str, now: datetime) -> datetime:
     clock = f"{minutes or '00:00'}{whole}.{fraction[:_FRACTION_CHARS].ljust(_FRACTION_CHARS, '0')}"
     moment = datetime.fromisoformat(f"{day}T{clock}{(zone or 'Z').replace('Z', '+00:00')}")
     return moment.astimezone(UTC)
-
-
-def _ago(now: datetime, seconds: float) -> datetime:
-    try:
-        return now - timedelta(seconds=seconds)
-    except OverflowError as error:
-        raise ValueError(seconds) from error
 
 
 def wire_time(moment: datetime) -> str:
