@@ -11,11 +11,12 @@ from gorilla.client.areas_async import (
 )
 from gorilla.client.http_aiohttp import AsyncIo
 from gorilla.client.making import ClientBase
+from gorilla.client.making_async import AsyncHolds
 from gorilla.client.plain_async import AsyncPlainCalls
 from gorilla.client.settings import ClientSettings, settings_of
 
 
-class AsyncClient(AsyncPlainCalls, ClientBase):
+class AsyncClient(AsyncHolds, AsyncPlainCalls, ClientBase):
     """A client of a cluster, for one event loop: the one in which it is used first.
 
     Attributes:
@@ -76,10 +77,11 @@ class AsyncClient(AsyncPlainCalls, ClientBase):
         self.snapshots = AsyncSnapshots(self._asker)
 
     async def close(self) -> None:
-        """Close all connections; calls that are under way raise :class:`ClosedError`.
+        """Release what is still held, and close all connections.
 
-        May be called again.
+        Calls that are under way raise :class:`ClosedError`. May be called again.
         """
+        await self._let_all_go()
         await self._io.close()
 
     async def __aenter__(self) -> Self:

@@ -6,11 +6,12 @@ from typing import Self
 from gorilla.client.areas_blocking import Cluster, Policies, Sessions, Snapshots
 from gorilla.client.http_urllib3 import BlockingIo
 from gorilla.client.making import ClientBase
+from gorilla.client.making_blocking import Holds
 from gorilla.client.plain_blocking import PlainCalls
 from gorilla.client.settings import ClientSettings, settings_of
 
 
-class Client(PlainCalls, ClientBase):
+class Client(Holds, PlainCalls, ClientBase):
     """A client of a cluster; any number of threads may use one.
 
     Attributes:
@@ -71,10 +72,11 @@ class Client(PlainCalls, ClientBase):
         self.snapshots = Snapshots(self._asker)
 
     def close(self) -> None:
-        """Close all connections; calls that are under way raise :class:`ClosedError`.
+        """Release what is still held, and close all connections.
 
-        May be called again.
+        Calls that are under way raise :class:`ClosedError`. May be called again.
         """
+        self._let_all_go()
         self._io.close()
 
     def __enter__(self) -> Self:

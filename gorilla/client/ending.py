@@ -202,6 +202,12 @@ class HeldBase(HeldView):
             self._hold.released()
             await self._dismiss()
 
+    def drop(self) -> None:
+        """Keep it no longer, and ask nobody."""
+        self._hold.lose(LossReason.CLOSED)
+        if self._keeper is not None:
+            self._keeper.stop()
+
     async def finish(self, error: BaseException | None) -> None:
         """End the block that it was held for; ``error`` is what ended it, if anything did.
 

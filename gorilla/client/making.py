@@ -2,14 +2,18 @@
 
 import os
 import random
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from typing_extensions import override
 
 from gorilla.client.asking import Asker
 from gorilla.client.endpoints import Endpoints
+from gorilla.client.owners import Owners, Registry
 from gorilla.client.ports import Io
 from gorilla.client.settings import ClientSettings
+
+if TYPE_CHECKING:
+    from gorilla.client.ending import Registered
 
 
 class ClientBase:
@@ -20,6 +24,8 @@ class ClientBase:
         endpoints = Endpoints(settings.endpoints, random.Random(os.urandom(16)))  # noqa: S311
         self._settings = settings
         self._asker = Asker(io, endpoints, settings)
+        self._owners = Owners(settings.name)
+        self._registered: Registered = Registry()
 
     @property
     def settings(self) -> ClientSettings:

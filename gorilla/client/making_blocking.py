@@ -16,6 +16,7 @@ from gorilla.client.locks_blocking import HeldGroup, HeldLock, Lock
 from gorilla.client.options import ELECTION_S, ELECTIONS, LockOptions, described
 from gorilla.client.owners import Owners
 from gorilla.client.session_life import SessionBase, WantedSession, open_session
+from gorilla.client.taking import RELEASE_S
 from gorilla.wire.bodies import HeldLockBody
 
 
@@ -197,8 +198,13 @@ class Holds(MakesLocks):
         return state.holders[0] if state.holders else None
 
     def _let_all_go(self) -> None:
-        """Release what is held still, before the client is closed."""
+        """Release what is held still, before the client is closed, within a bound."""
+        until_s = self._asker.now_s() + RELEASE_S
         for held in self._registered.all():
+            if self._asker.now_s() >= until_s:
+                log.warning("%s was held when its client was closed: it ends by itself", held.name)
+                held.drop()
+                continue
             try:
                 run_now(held.let_go())
             except GorillaError as error:
