@@ -44,6 +44,7 @@ class Output:
         self._color = color
         self._stdout = stdout
         self._stderr = stderr
+        self._unheard = False
 
     @property
     def stdout(self) -> TextIO:
@@ -137,7 +138,7 @@ class Output:
     def say(self, text: str, style: str = "") -> None:
         """Tell a person something that is not data."""
         stream = self._stderr or sys.stderr
-        if stream is None:
+        if stream is None or self._unheard:
             return
         color = self._colored(stream)
         lines = (painted(visible(line), style, color=color) for line in text.split("\n"))
@@ -146,7 +147,7 @@ class Output:
             stream.flush()
         except OSError:
             # Nobody listens; what is said to nobody fails nothing.
-            self._stderr = _nowhere()
+            self._unheard = True
 
     def remark(self, text: str) -> None:
         """Tell a person at a terminal what goes on; a log needs none of it."""
@@ -238,10 +239,6 @@ def close_quietly() -> None:
         os.dup2(nowhere, 1)
     finally:
         os.close(nowhere)
-
-
-def _nowhere() -> TextIO:
-    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - until the process ends
 
 
 def _plain(data: object) -> object:
