@@ -203,7 +203,7 @@ class Root(Noun):
         return int(result) if isinstance(result, int) else Exit.OK
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(PROGRAM, cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gorilla-lock", message="gorilla %(version)s")
 def root() -> None:
     """Locks for programs and people.

@@ -96,7 +96,7 @@ def explained(error: BaseException) -> Failure:
         return Failure(str(error), error.code)
     if isinstance(error, KeyboardInterrupt):
         return Failure("Interrupted.", Exit.INTERRUPTED)
-    if isinstance(error, OutputClosed):
+    if isinstance(error, OutputClosed | BrokenPipeError):
         return Failure("", Exit.CLOSED_PIPE)
     if isinstance(error, OSError):
         return Failure(_of_system(error), Exit.IO)
