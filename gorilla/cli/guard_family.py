@@ -51,6 +51,12 @@ def _stat_of(pid: int) -> _Stat | None:
     return _Stat(head.partition("(")[2], state, int(parent), int(group))
 
 
+def parent_of(pid: int) -> int:
+    """Return a process's parent; 0: nobody knows."""
+    stat = _stat_of(pid)
+    return 0 if stat is None else stat.parent
+
+
 def children_of(pid: int) -> list[int]:
     """Return the children that a process has now, ended ones included."""
     found: list[int] = []

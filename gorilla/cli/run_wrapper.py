@@ -7,17 +7,19 @@ in another one, so that nothing of the network is ever in the way of a signal.
 import contextlib
 import os
 import signal
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import inf
-from typing import Final, Protocol
-
-from typing_extensions import override
+from typing import Final
 
 from gorilla.cli.failures import CommandError, Exit
 from gorilla.cli.guard import Guard
-from gorilla.cli.guard_family import Relative, end_everything, living_below, named
+from gorilla.cli.guard_family import (
+    Relative,
+    end_everything,
+    living_below,
+    named,
+    parent_of,
+)
 from gorilla.cli.guard_kernel import IS_LINUX, Arrived, Signals, Watch
 from gorilla.cli.guard_link import (
     End,
@@ -33,6 +35,7 @@ from gorilla.cli.guard_link import (
 )
 from gorilla.cli.guard_plan import Why
 from gorilla.cli.guard_timing import Timing
+from gorilla.cli.run_task import GivenUp, Grip, Lease, Take, Taking, Task
 from gorilla.client.clock import now_s
 from gorilla.client.errors import LockLost
 
@@ -52,88 +55,26 @@ PASSED: Final = FOR_GROUP | {signal.SIGUSR1, signal.SIGUSR2}
 Say = Callable[[str], None]
 
 
-class Grip(Protocol):
-    """A lock that is held, and extended by itself."""
-
-    @property
-    def lost(self) -> LockLost | None:
-        """Why it is lost, if it is."""
-
-    def remaining(self) -> float:
-        """Return for how many more seconds it is surely held; raises LockLost."""
-
-    def release(self) -> None:
-        """Let it go; raises GorillaError."""
-
-
-Take = Callable[[], Grip]
-
-
-class GivenUp(Exception):  # noqa: N818 - a signal asked for it
-    """The lock was not waited for any longer, because of this signal."""
-
-    def __init__(self, number: int) -> None:
-        """Take the signal."""
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-class _Taking(threading.Thread):
-    """Takes the lock, and rings a bell when that has come to an end."""
-
-    def __init__(self, take: Take) -> None:
-        super().__init__(name="gorilla-takes", daemon=True)
-        self._take = take
-        self._grip: Grip | None = None
-        self._error: BaseException | None = None
-        self.bell, self._rope = os.pipe()
-
-    @override
-    def run(self) -> None:
-        try:
-            self._grip = self._take()
-        except BaseException as error:  # noqa: BLE001, RUF100 - it is raised again, where it is waited for
-            self._error = error
-        finally:
-            os.close(self._rope)
-
-    def taken(self) -> Grip:
-        os.close(self.bell)
-        if self._error is not None:
-            raise self._error
-        assert self._grip is not None
-        return self._grip
-
-
-@dataclass(frozen=True)
-class Lease:
-    """How a lease is counted.
+class Wrapper:
+    """One process, one guard, one command at a time.
 
     Attributes:
-        timeout_s: Its length.
-        timing: When what happens before its end.
+        deadline_s: Until when the lock was surely held, as it was last looked at.
+        asked_to_end: The last signal that told us, and the command, to end.
 
     """
 
-    timeout_s: float
-    timing: Timing
-
-
-class Wrapper:
-    """One process, one guard, one command at a time."""
-
-    def __init__(self, guard: Guard, lease: Lease, *, has_terminal: bool, say: Say) -> None:
+    def __init__(self, guard: Guard, *, has_terminal: bool, say: Say) -> None:
         """Take over the signals of this process, which has no further threads yet.
 
         Args:
             guard: Of the command.
-            lease: Of the lock.
             has_terminal: Whether the command is in our own process group, because of a terminal.
             say: Tells a person.
 
         """
         self._guard = guard
-        self._lease = lease
+        self._lease = Lease(inf, Timing(0, 0))
         self._has_terminal = has_terminal
         self._say = say
         ignored = {n for n in PASSED if signal.getsignal(n) is signal.SIG_IGN}
@@ -141,11 +82,17 @@ class Wrapper:
         self._watch = Watch()
         self._watch.add(self._signals.fileno())
         self._watch.add(guard.link.fileno())
-        self._deadline_s = inf
+        self.deadline_s = inf
+        self.asked_to_end: Arrived | None = None
         self._end: Ended | NotStarted | None = None
         self._is_loss_told = False
         self._is_guarded = True
         self._command = 0
+
+    @property
+    def is_unguarded(self) -> bool:
+        """Whether the guard is dead, so that nothing can be run any more."""
+        return not self._is_guarded
 
     # -- the lock
 
@@ -157,23 +104,36 @@ class Wrapper:
             GorillaError: Why it can't be had.
 
         """
-        taking = _Taking(take)
+        taking = Taking(take)
         taking.start()
         self._watch.add(taking.bell)
         try:
-            while True:
-                ready = self._watch.until(inf)
-                for arrived in self._arrived(ready):
-                    if arrived.number in ENDS:
-                        raise GivenUp(arrived.number)
-                    self._stop_with_terminal(arrived)
-                if self._guard.link.fileno() in ready and self._guard.link.hear() is None:
-                    raise CommandError("the guard of the command was killed", Exit.SOFTWARE)
-                if taking.bell in ready:
-                    break
+            self._await(inf, taking.bell)
         finally:
             self._watch.remove(taking.bell)
         return taking.taken()
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass.
+
+        Raises:
+            GivenUp: A signal came.
+
+        """
+        self._await(now_s() + seconds, -1)
+
+    def _await(self, until_s: float, bell: int) -> None:
+        """Wait for a bell while no command runs."""
+        while now_s() < until_s:
+            ready = self._watch.until(until_s)
+            for arrived in self._arrived(ready):
+                if arrived.number in ENDS:
+                    raise GivenUp(arrived.number)
+                self._stop_with_terminal(arrived)
+            if self._guard.link.fileno() in ready and self._guard.link.hear() is None:
+                raise CommandError("The guard of the command was killed.", Exit.SOFTWARE)
+            if bell in ready:
+                return
 
     def lost(self, _error: LockLost) -> None:
         """Let the command be ended; called from any thread."""
@@ -181,26 +141,24 @@ class Wrapper:
 
     # -- the command
 
-    def run(
-        self, grip: Grip, added: Mapping[str, str], *, waits_for_all: bool = False
-    ) -> Ended | NotStarted:
+    def run(self, grip: Grip, task: Task) -> Ended | NotStarted:
         """Run the command while the lock is held.
-
-        Args:
-            grip: The lock.
-            added: What the command finds in its environment.
-            waits_for_all: Whether it is over only with everything that it started.
 
         Raises:
             LockLost: It was lost before the command could be started.
 
         """
-        timing = self._lease.timing
+        self._lease = task.lease
         self._end, self._is_loss_told, self._command = None, False, 0
-        self._deadline_s = now_s() + grip.remaining()
+        self.deadline_s = now_s() + grip.remaining()
+        timing = task.lease.timing
         self._guard.link.say(
             Start(
-                self._deadline_s, timing.kill_after_s, timing.margin_s, dict(added), waits_for_all
+                self.deadline_s,
+                timing.kill_after_s,
+                timing.margin_s,
+                dict(task.added),
+                task.waits_for_all,
             )
         )
         while (end := self._turn(grip)) is None:
@@ -240,14 +198,14 @@ class Wrapper:
                 self._is_loss_told = True
                 self.lost(error)
             return
-        if deadline_s > self._deadline_s + 1e-3:
-            self._deadline_s = deadline_s
+        if deadline_s > self.deadline_s + 1e-3:
+            self.deadline_s = deadline_s
             self._guard.link.say(Extend(deadline_s))
 
     def _backstop_s(self) -> float:
         """Return when the guard must have acted, or does so no more."""
         timing = self._lease.timing
-        return timing.kill_s(self._deadline_s) + timing.margin_s / 4
+        return timing.kill_s(self.deadline_s) + timing.margin_s / 4
 
     def _take_over(self, why: Why) -> None:
         """End everything ourselves: the guard is dead, or stands still.
@@ -309,6 +267,8 @@ class Wrapper:
 
     def _pass_on(self, arrived: Arrived) -> None:
         """Give the command a signal, unless the terminal gave it to the whole group already."""
+        if arrived.number in ENDS:
+            self.asked_to_end = arrived
         if not (self._has_terminal and arrived.from_terminal and self._command):
             self._guard.link.say(Pass(arrived.number, arrived.number in FOR_GROUP))
         self._stop_with_terminal(arrived)
@@ -317,12 +277,29 @@ class Wrapper:
         """Stand still at Ctrl-Z as the command does, so that the shell goes on.
 
         The lease is not extended then, so the guard ends the command in time, unless it goes on
-        before. Where no shell would ever wake us up, the kernel takes no notice.
+        before. Where there is no shell to wake anybody up, Ctrl-Z is taken back.
         """
-        if self._has_terminal and arrived.number == signal.SIGTSTP:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
-            os.kill(os.getpid(), signal.SIGTSTP)
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+        if not self._has_terminal or arrived.number != signal.SIGTSTP:
+            return
+        if not has_shell():
+            self._guard.link.say(Pass(signal.SIGCONT, to_group=True))
+            return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTSTP})
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
+
+
+def has_shell() -> bool:
+    """Whether somebody in our session looks after our process group: it is a job of a shell.
+
+    The kernel asks the same before it stops a group, but takes the guard for such a shell.
+    """
+    group, session = os.getpgrp(), os.getsid(0)
+    for parent in {os.getppid(), parent_of(group)}:
+        with contextlib.suppress(OSError):
+            if parent > 0 and os.getsid(parent) == session and os.getpgid(parent) != group:
+                return True
+    return False
 
 
 _ENDING: Final = {

@@ -19,7 +19,8 @@ from gorilla.cli.child import Command
 from gorilla.cli.guard import start_guard
 from gorilla.cli.guard_link import Ended, NotStarted
 from gorilla.cli.guard_timing import Timing
-from gorilla.cli.run_wrapper import Lease, Wrapper
+from gorilla.cli.run_task import Lease, Task
+from gorilla.cli.run_wrapper import Wrapper
 from gorilla.client.clock import now_s
 from gorilla.client.errors import LockLost, LossReason
 from tests.support.local_cluster import ROOT
@@ -71,7 +72,7 @@ def main(orders: dict[str, Any], words: list[str]) -> int:
     shares = orders.get("shares_group", False)
     group = os.getpgrp() if shares else 0
     guard = start_guard(Command(tuple(words), group))
-    wrapper = Wrapper(guard, Lease(timeout_s, timing), has_terminal=shares, say=told)
+    wrapper = Wrapper(guard, has_terminal=shares, say=told)
     extended_s = orders.get("extended_for_s", 1e9)
     grip = wrapper.take(lambda: FakeGrip(timeout_s, extended_s, orders.get("lost_after_s", 1e9)))
     assert isinstance(grip, FakeGrip)
@@ -80,7 +81,9 @@ def main(orders: dict[str, Any], words: list[str]) -> int:
         written = Path(orders["facts"] + ".new")
         written.write_text(json.dumps(facts))
         written.rename(orders["facts"])
-    ended = wrapper.run(grip, {"ADDED": "yes"}, waits_for_all=orders.get("waits_for_all", False))
+    waits_for_all = orders.get("waits_for_all", False)
+    task = Task(Lease(timeout_s, timing), {"ADDED": "yes"}, waits_for_all=waits_for_all)
+    ended = wrapper.run(grip, task)
     told(f"{ended} at {now_s()} before {grip.deadline_s}")
     wrapper.close()
     if isinstance(ended, NotStarted):

@@ -1,0 +1,139 @@
+"""Real processes at a real terminal: Ctrl-C and Ctrl-Z are as they are without a guard."""
+
+import json
+import os
+import pty
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.guarded import beating, beats, is_alive, until
+from tests.support.local_cluster import ROOT
+
+CTRL_C, CTRL_Z = b"\x03", b"\x1a"
+INTERRUPTED = 130
+
+
+class Terminal:
+    """A terminal with a program in it, as its session's leader."""
+
+    def __init__(self, directory, *words):
+        self.output = b""
+        self.pid, self._keys = pty.fork()
+        if self.pid == 0:
+            os.chdir(directory)
+            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PS1": "prompt> "}
+            os.execvpe(words[0], words, environment)
+
+    def type(self, keys):
+        os.write(self._keys, keys)
+
+    def wait_for(self, text, within_s=20.0):
+        """Read until ``text`` was shown."""
+        deadline_s = time.monotonic() + within_s
+        while text not in self.output:
+            left_s = deadline_s - time.monotonic()
+            assert left_s > 0, f"{text!r} is not in {self.output!r}"
+            if select.select([self._keys], [], [], left_s)[0]:
+                try:
+                    self.output += os.read(self._keys, 65536)
+                except OSError:  # the program has ended
+                    break
+        before, found, self.output = self.output.partition(text)
+        assert found, f"{text!r} is not in {before!r}"
+
+    def ended(self):
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self._keys)
+        return os.waitstatus_to_exitcode(status)
+
+
+def guarded(**orders):
+    orders = {"shares_group": True, "facts": "facts", **orders}
+    return [sys.executable, "-m", "tests.support.guarded", json.dumps(orders)]
+
+
+def test_ctrl_c_reaches_the_command_once_and_is_for_it_to_judge(tmp_path):
+    script = (
+        "trap 'echo interrupted >> got' INT; echo ready; while ! [ -e go ]; do sleep 0.02; done"
+    )
+    terminal = Terminal(tmp_path, *guarded(), "bash", "-c", f"{script}; exit 9")
+    terminal.wait_for(b"ready")
+
+    terminal.type(CTRL_C)
+    until((tmp_path / "got").exists, "the command was interrupted")
+    (tmp_path / "go").touch()
+
+    assert terminal.ended() == 9
+    assert (tmp_path / "got").read_text() == "interrupted\n"
+
+
+def test_ctrl_c_ends_a_command_that_does_not_mind(tmp_path):
+    terminal = Terminal(tmp_path, *guarded(), "sh", "-c", "echo ready; exec sleep 60")
+    terminal.wait_for(b"ready")
+
+    terminal.type(CTRL_C)
+
+    assert terminal.ended() == INTERRUPTED
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """An interactive shell, in which a guarded program beats."""
+    terminal = Terminal(tmp_path, "bash", "--norc", "--noprofile", "-i")
+    terminal.wait_for(b"prompt> ")
+    yield terminal
+    os.kill(terminal.pid, signal.SIGKILL)
+    terminal.ended()
+
+
+def begin(shell, directory, **orders):
+    words = [*guarded(**orders), *beating(directory)]
+    shell.type(" ".join(f"'{word}'" for word in words).encode() + b"; echo code $?\n")
+    until(lambda: beats(directory), "the command beats")
+    return next(iter(beats(directory)))
+
+
+def test_ctrl_z_stops_the_command_and_fg_lets_it_go_on(shell, tmp_path):
+    pid = begin(shell, tmp_path)
+
+    shell.type(CTRL_Z)
+    shell.wait_for(b"Stopped")
+    assert state_of(pid) == "T"
+    shell.type(b"fg\n")
+    until(lambda: state_of(pid) in "SR", "the command goes on")
+    shell.type(CTRL_C)
+    shell.wait_for(b"prompt> ")
+
+    until(lambda: not is_alive(pid), "the command has ended")
+
+
+def test_who_stays_stopped_loses_the_lock_and_the_command_is_ended_in_time(shell, tmp_path):
+    pid = begin(shell, tmp_path, timeout_s=2.0, margin_s=0.4)
+
+    shell.type(CTRL_Z)
+    shell.wait_for(b"Stopped")
+    until(lambda: not is_alive(pid), "the command was ended", within_s=2.0)
+    shell.type(b"fg\n")
+
+    shell.wait_for(b"could not be extended in time")
+
+
+def test_ctrl_z_is_ignored_where_no_shell_would_wake_anybody_up(tmp_path):
+    script = "echo ready; while ! [ -e go ]; do sleep 0.02; done; exit 9"
+    terminal = Terminal(tmp_path, *guarded(), "sh", "-c", script)
+    terminal.wait_for(b"ready")
+
+    terminal.type(CTRL_Z)
+    terminal.wait_for(b"^Z")
+    (tmp_path / "go").touch()
+
+    assert terminal.ended() == 9
+
+
+def state_of(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
