@@ -37,6 +37,8 @@ class _Place(NamedTuple):
 # One line a noun; its module is loaded when the noun is used, and has it under the same name
 # (``-`` becomes ``_``).
 NOUNS: Final[dict[str, _Place]] = {
+    "run": _Place("gorilla.cli.run", "Run a command while a lock is held, and never longer."),
+    "elect": _Place("gorilla.cli.elect", "Run a command while leading, one of all who ask."),
     "lock": _Place("gorilla.cli.lock", "Acquire, release, look at and repair locks."),
     "cluster": _Place("gorilla.cli.cluster", "How the cluster is; change its members and leader."),
     "policy": _Place("gorilla.cli.policy", "Rules of all locks whose names begin alike."),
