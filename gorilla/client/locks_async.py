@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 from typing_extensions import override
 
 from gorilla.client.asking import Asker
 from gorilla.client.ending import HeldBase, Registered, Wishes, acquire
+from gorilla.client.entered import Entered
 from gorilla.client.errors import LockLost
 from gorilla.client.held import GroupView, LockView
 from gorilla.client.keeping import Extension
@@ -121,7 +121,7 @@ class AsyncLock(Generic[H]):
         self._wanted = wanted
         self._wishes = wishes
         self._within = within
-        self._entered: WeakKeyDictionary[asyncio.Task[Any], list[H]] = WeakKeyDictionary()
+        self._entered: Entered[H] = Entered()
 
     async def acquire(self) -> H:
         """Acquire it, waiting as long as ``wait`` says.
@@ -160,7 +160,7 @@ class AsyncLock(Generic[H]):
         assert body is not None
         if self._wishes.cancels:
             held.cancels(body)
-        self._entered.setdefault(body, []).append(held)
+        self._entered.push(body, held)
         return held
 
     async def __aexit__(
@@ -175,9 +175,7 @@ class AsyncLock(Generic[H]):
             LockLost: It was lost while the block ran.
 
         """
-        body = asyncio.current_task()
-        assert body is not None
-        await self._entered[body].pop().end_block(error)
+        await self._entered.pop(asyncio.current_task()).end_block(error)
 
     def __call__(self, function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         """Let every call of the coroutine function hold it.

@@ -12,6 +12,7 @@ from typing_extensions import override
 from gorilla.client.asking import Asker
 from gorilla.client.blocking import run_now
 from gorilla.client.ending import HeldBase, Registered, Wishes, acquire
+from gorilla.client.entered import Entered
 from gorilla.client.held import GroupView, LockView
 from gorilla.client.keeping import Extension
 from gorilla.client.keeping_blocking import KeepingThread
@@ -91,7 +92,7 @@ class Lock(Generic[H]):
         self._wanted = wanted
         self._wishes = wishes
         self._within = within
-        self._entered = threading.local()
+        self._entered: Entered[H] = Entered()
 
     def acquire(self) -> H:
         """Acquire it, waiting as long as ``wait`` says.
@@ -126,7 +127,7 @@ class Lock(Generic[H]):
     def __enter__(self) -> H:
         """Acquire it for a block."""
         held = self.acquire()
-        self._stack().append(held)
+        self._entered.push(threading.get_ident(), held)
         return held
 
     def __exit__(
@@ -141,13 +142,7 @@ class Lock(Generic[H]):
             LockLost: It was lost while the block ran.
 
         """
-        run_now(self._stack().pop().finish(error))
-
-    def _stack(self) -> list[H]:
-        stack: list[H] | None = getattr(self._entered, "stack", None)
-        if stack is None:
-            stack = self._entered.stack = []
-        return stack
+        run_now(self._entered.pop(threading.get_ident()).finish(error))
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Let every call of ``function`` hold it.

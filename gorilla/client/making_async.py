@@ -1,5 +1,6 @@
 """Locks, sessions and elections of the client for asyncio: how they are made."""
 
+import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NoReturn
@@ -9,6 +10,7 @@ from typing_extensions import Unpack, override
 from gorilla.client.asking import Asker
 from gorilla.client.calls import locks
 from gorilla.client.ending import OnLost, Registered, Wishes, log
+from gorilla.client.entered import Entered
 from gorilla.client.errors import GorillaError
 from gorilla.client.keeping_async import KeepingTask
 from gorilla.client.locks_async import AsyncHeldGroup, AsyncHeldLock, AsyncLock
@@ -109,7 +111,7 @@ class AsyncSession:
         self._registered = registered
         self._wanted = wanted
         self._on_lost = on_lost
-        self._entered: list[AsyncHeldSession] = []
+        self._entered: Entered[AsyncHeldSession] = Entered()
 
     async def open(self) -> AsyncHeldSession:
         """Open it, and keep it alive in the background.
@@ -131,7 +133,7 @@ class AsyncSession:
     async def __aenter__(self) -> AsyncHeldSession:
         """Open it for a block."""
         held = await self.open()
-        self._entered.append(held)
+        self._entered.push(asyncio.current_task(), held)
         return held
 
     async def __aexit__(
@@ -146,7 +148,7 @@ class AsyncSession:
             SessionLost: It was lost while the block ran.
 
         """
-        await self._entered.pop().finish(error)
+        await self._entered.pop(asyncio.current_task()).finish(error)
 
     @override
     def __reduce__(self) -> NoReturn:

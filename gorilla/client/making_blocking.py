@@ -1,5 +1,6 @@
 """Locks, sessions and elections of the blocking client: how they are made."""
 
+import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import NoReturn
@@ -10,6 +11,7 @@ from gorilla.client.asking import Asker
 from gorilla.client.blocking import run_now
 from gorilla.client.calls import locks
 from gorilla.client.ending import OnLost, Registered, Wishes, log
+from gorilla.client.entered import Entered
 from gorilla.client.errors import GorillaError
 from gorilla.client.keeping_blocking import KeepingThread
 from gorilla.client.locks_blocking import HeldGroup, HeldLock, Lock
@@ -106,7 +108,7 @@ class Session:
         self._registered = registered
         self._wanted = wanted
         self._on_lost = on_lost
-        self._entered: list[HeldSession] = []
+        self._entered: Entered[HeldSession] = Entered()
 
     def open(self) -> HeldSession:
         """Open it, and keep it alive in the background.
@@ -128,7 +130,7 @@ class Session:
     def __enter__(self) -> HeldSession:
         """Open it for a block."""
         held = self.open()
-        self._entered.append(held)
+        self._entered.push(threading.get_ident(), held)
         return held
 
     def __exit__(
@@ -143,7 +145,7 @@ class Session:
             SessionLost: It was lost while the block ran.
 
         """
-        run_now(self._entered.pop().finish(error))
+        run_now(self._entered.pop(threading.get_ident()).finish(error))
 
     @override
     def __reduce__(self) -> NoReturn:
