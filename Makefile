@@ -66,6 +66,10 @@ test-e2e: deps ## Real nodes behind a real load balancer
 test-kill-all: deps ## Kill all nodes while they are written to, many times: make test-kill-all ROUNDS=50
 	GORILLA_TEST_ROUNDS=$(or $(ROUNDS),50) $(PYTEST) -s tests/e2e/test_kill_all.py
 
+.PHONY: test-run-safety
+test-run-safety: deps ## Is a command over before a rival has its lock? make test-run-safety ROUNDS=100
+	GORILLA_TEST_ROUNDS=$(or $(ROUNDS),100) $(PYTEST) -s tests/e2e/test_cli_run_safety.py
+
 .PHONY: test-chaos
 test-chaos: deps ## Faults on real processes, with a report: make test-chaos MINUTES=10 NODES=3
 	@deploy/tools.sh --or-fail
