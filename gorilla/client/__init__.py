@@ -95,7 +95,14 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load what not every program has the packages for."""
     if name == "AsyncClient":
-        from gorilla.client.client_async import AsyncClient  # noqa: PLC0415  it needs aiohttp
-
+        try:
+            from gorilla.client.client_async import AsyncClient  # noqa: PLC0415  it needs aiohttp
+        except ModuleNotFoundError as error:
+            if error.name not in {"aiohttp", "yarl"}:
+                raise
+            raise ModuleNotFoundError(
+                f"AsyncClient needs {error.name}: pip install 'gorilla-lock[async]'",
+                name=error.name,
+            ) from error
         return AsyncClient
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 
 from gorilla.config import ConfigError
 from gorilla.daemon.arguments import parser
-from gorilla.daemon.commands import COMMANDS
 from gorilla.daemon.failures import CommandError, Exit
 from gorilla.service.errors import GorillaError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    try:
+        from gorilla.daemon.commands import COMMANDS  # noqa: PLC0415 - needs packages of an extra
+    except ModuleNotFoundError as error:
+        if error.name in sys.stdlib_module_names or (error.name or "").startswith("gorilla"):
+            raise
+        needed = f"{error.name} is not installed: pip install 'gorilla-lock[server]'"
+        return _fail(needed, Exit.USAGE)
     arguments = parser().parse_args(argv)
     try:
         return int(COMMANDS[arguments.command](arguments))
