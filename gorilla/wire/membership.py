@@ -23,7 +23,7 @@ _PORT: Final = (
 _HOST: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?"
 _GROUP: Final = r"[1-9A-Fa-f][0-9A-Fa-f]{0,3}"
 _ADDRESS_PATTERN: Final = (
-    rf"^({_HOST}|\[({_GROUP}:){{7}}{_GROUP}\]|\[({_GROUP}:){{1,6}}:\]):{_PORT}$"
+    rf"^({_HOST}|\[({_GROUP}:){{7}}{_GROUP}\]|\[({_GROUP}:){{1,6}}:({_GROUP})?\]):{_PORT}$"
 )
 """What is surely good; of IPv6 addresses the rule takes every form."""
 

@@ -9,7 +9,6 @@ from gorilla.wire.asking import AskedSeconds
 from gorilla.wire.bodies import (
     HOLDERS_MAX,
     NO_CONTROL_CHARACTERS,
-    Name,
     Seconds,
     WireBody,
 )
@@ -26,8 +25,16 @@ Prefix = Annotated[
         description="How the names of the locks begin that it rules; empty: all.",
     ),
 ]
+OwnerOrPrefix = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=NAME_CHARS_MAX,
+        pattern=r"^[^*\u0000-\u001f\u007f-\u009f]*\*?$",
+    ),
+]
 Owners = Annotated[
-    tuple[Name, ...],
+    tuple[OwnerOrPrefix, ...],
     Meta(
         min_length=1,
         max_length=OWNERS_MAX,
