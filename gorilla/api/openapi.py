@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from gorilla.api.routing import Parameter, Route, Success
+from gorilla.api.shapes import REFERENCE, Schema, plain, shared
 from gorilla.wire.bodies import NO_CONTROL_CHARACTERS, Resource
 from gorilla.wire.fields import TOKEN_CHARS_MAX
 from gorilla.wire.idempotency import HEADER, KEY_CHARS_MAX, KEY_PATTERN, REPLAYED_HEADER
@@ -15,6 +16,7 @@ from gorilla.wire.problem_body import ProblemBody
 from gorilla.wire.problems import PROBLEMS, ProblemCode
 
 _PROBLEM_TYPE: Final = "application/problem+json"
+_STREAM: Final = "StreamBody"
 
 _TAGS: Final = (
     ("locks", "Hold, keep, give back and look at locks."),
@@ -103,14 +105,6 @@ _HEADERS: Final = {
 
 def document_of(routes: Sequence[Route], version: str) -> dict[str, Any]:
     """Return the document of these routes, ready to be encoded as JSON."""
-    bodies: set[type[msgspec.Struct]] = {ProblemBody}
-    for route in routes:
-        bodies.update(body for body in (route.body, route.success.body) if body is not None)
-        bodies.update(route.success.parts)
-    _, schemas = msgspec.json.schema_components(
-        sorted(bodies, key=lambda body: body.__name__),
-        ref_template="#/components/schemas/{name}",
-    )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -121,9 +115,10 @@ def document_of(routes: Sequence[Route], version: str) -> dict[str, Any]:
         },
         "servers": [{"url": "/", "description": "Any node, or a load balancer before them."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS],
+        "security": [],
         "paths": _paths(routes),
         "components": {
-            "schemas": schemas,
+            "schemas": _schemas(routes),
             "headers": {
                 name: {"description": text, "required": True, "schema": {"type": "string"}}
                 for name, text in _HEADERS.items()
@@ -133,6 +128,42 @@ def document_of(routes: Sequence[Route], version: str) -> dict[str, Any]:
             {"code": code.value, "status": kind.status, "title": kind.title, "detail": kind.detail}
             for code, kind in PROBLEMS.items()
         ],
+    }
+
+
+def _schemas(routes: Sequence[Route]) -> dict[str, Schema]:
+    bodies: set[type[msgspec.Struct]] = {ProblemBody}
+    for route in routes:
+        bodies.update(body for body in (route.body, route.success.body) if body is not None)
+        bodies.update(route.success.parts)
+    _, found = msgspec.json.schema_components(
+        sorted(bodies, key=lambda body: body.__name__),
+        ref_template=REFERENCE,
+    )
+    for route in routes:
+        if route.body is not None:
+            found[route.body.__name__].update(_rules_of(route))
+        if route.success.parts:
+            found[_STREAM] = _stream(route.success.parts)
+    return shared({name: plain(schema) for name, schema in found.items()})
+
+
+def _rules_of(route: Route) -> Schema:
+    least: Schema = {"minProperties": route.body_fields_min} if route.body_fields_min else {}
+    return {**route.body_rules, **least}
+
+
+def _stream(parts: tuple[type[msgspec.Struct], ...]) -> Schema:
+    """Return the shape of whatever comes in a stream; its ``type`` says which of them it is."""
+    references = {part.__struct_config__.tag: _reference(part) for part in parts}
+    return {
+        "title": _STREAM,
+        "description": "The data of one event of the stream.",
+        "oneOf": list(references.values()),
+        "discriminator": {
+            "propertyName": "type",
+            "mapping": {tag: reference["$ref"] for tag, reference in references.items()},
+        },
     }
 
 
@@ -157,12 +188,10 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters:
         operation["parameters"] = parameters
     if route.body is not None:
-        schema: dict[str, object] = {**_reference(route.body), **route.body_rules}
-        if route.body_fields_min:
-            schema["minProperties"] = route.body_fields_min
+        content = {"schema": _reference(route.body), "example": route.example}
         operation["requestBody"] = {
             "required": route.body_required,
-            "content": {"application/json": {"schema": schema, "example": route.example}},
+            "content": {"application/json": content},
         }
     return operation
 
@@ -178,7 +207,7 @@ def _query_parameter(parameter: Parameter) -> dict[str, object]:
         "in": parameter.place,
         "required": parameter.required,
         "description": parameter.description,
-        "schema": parameter.schema,
+        "schema": plain(parameter.schema),
     }
 
 
@@ -234,7 +263,7 @@ def _content(success: Success) -> dict[str, Any]:
         return {"content": {"application/json": {"schema": _reference(success.body)}}}
     if success.parts:
         # OpenAPI 3.1 has no word for the parts of a stream.
-        data = {"oneOf": [_reference(part) for part in success.parts]}
+        data = {"$ref": REFERENCE.format(name=_STREAM)}
         return {"content": {media_type: {"schema": {"type": "string"}, "x-event-data": data}}}
     if media_type == "application/json":
         return {"content": {media_type: {"schema": {"type": "object"}}}}
@@ -255,7 +284,7 @@ def _links(success: Success) -> dict[str, Any]:
 
 
 def _reference(body: type[msgspec.Struct]) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{body.__name__}"}
+    return {"$ref": REFERENCE.format(name=body.__name__)}
 
 
 def _example(code: ProblemCode) -> dict[str, object]:

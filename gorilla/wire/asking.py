@@ -76,10 +76,13 @@ SessionId = Annotated[
 ]
 
 ONE_OF_TIMEOUT_AND_SESSION: Final[dict[str, object]] = {
-    "anyOf": [{"required": ["timeout"]}, {"required": ["session"]}],
-    "not": {
-        "required": ["mode", "limit"],
-        "properties": {"mode": {"const": SHARED}, "limit": {"minimum": 2}},
+    "if": {"required": ["session"]},
+    "else": {"required": ["timeout"]},
+    "dependentSchemas": {
+        "limit": {
+            "if": {"required": ["mode"], "properties": {"mode": {"const": SHARED}}},
+            "then": {"properties": {"limit": {"maximum": 1}}},
+        }
     },
 }
 """What the shapes of requests for locks can't say."""

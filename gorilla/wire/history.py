@@ -164,10 +164,14 @@ class CompleteUpToBody(WireBody, frozen=True, kw_only=True):
     ]
 
 
+EntryBody = HoldEntryBody | WaitEntryBody
+"""An entry of the history; its ``kind`` says which."""
+
+
 class HistoryBody(WireBody, frozen=True, kw_only=True):
     """Entries of the history, those that began last first."""
 
-    entries: tuple[HoldEntryBody | WaitEntryBody, ...]
+    entries: tuple[EntryBody, ...]
     cursor: Annotated[
         str | None, Meta(description="Pass it on to get the next page; null on the last one.")
     ]
