@@ -9,6 +9,7 @@ from gorilla.client.areas_async import (
     AsyncSessions,
     AsyncSnapshots,
 )
+from gorilla.client.errands import ErrandsLater
 from gorilla.client.http_aiohttp import AsyncIo
 from gorilla.client.making import ClientBase
 from gorilla.client.making_async import AsyncHolds
@@ -70,7 +71,7 @@ class AsyncClient(AsyncHolds, AsyncPlainCalls, ClientBase):
             attempt_s=attempt_s,
         )
         self._io = AsyncIo(settings)
-        super().__init__(settings, self._io)
+        super().__init__(settings, self._io, ErrandsLater())
         self.sessions = AsyncSessions(self._asker)
         self.policies = AsyncPolicies(self._asker)
         self.cluster = AsyncCluster(self._asker)

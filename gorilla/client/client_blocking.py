@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from gorilla.client.areas_blocking import Cluster, Policies, Sessions, Snapshots
+from gorilla.client.errands import ErrandsNow
 from gorilla.client.http_urllib3 import BlockingIo
 from gorilla.client.making import ClientBase
 from gorilla.client.making_blocking import Holds
@@ -65,7 +66,7 @@ class Client(Holds, PlainCalls, ClientBase):
             attempt_s=attempt_s,
         )
         self._io = BlockingIo(settings)
-        super().__init__(settings, self._io)
+        super().__init__(settings, self._io, ErrandsNow())
         self.sessions = Sessions(self._asker)
         self.policies = Policies(self._asker)
         self.cluster = Cluster(self._asker)

@@ -197,7 +197,7 @@ class HeldBase(HeldView):
             self._keeper.stop()
         try:
             async with self._alone():
-                await let_go(self._asker, self._extension)
+                await let_go(self._asker, self._registered.errands, self._extension)
         finally:
             self._hold.released()
             await self._dismiss()
@@ -242,7 +242,7 @@ class HeldBase(HeldView):
     async def _leave_nothing(self) -> None:
         """After its time is over here: end what the cluster may still count as held."""
         try:
-            await let_go(self._asker, self._extension)
+            await let_go(self._asker, self._registered.errands, self._extension)
         except GorillaError as error:
             log.debug("%s may be held for a moment longer: %s", self.resource, error)
 
@@ -297,7 +297,7 @@ async def acquire(
     """
     registered.reserve(wanted.resources, owner)
     try:
-        taken = await take(asker, wanted, owner)
+        taken = await take(asker, registered.errands, wanted, owner)
     except BaseException:
         registered.fill(wanted.resources, owner, None)
         raise

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from gorilla.client.asking import Asker
 from gorilla.client.endpoints import Endpoints
+from gorilla.client.errands import Errands
 from gorilla.client.owners import Owners, Registry
 from gorilla.client.ports import Io
 from gorilla.client.settings import ClientSettings
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 class ClientBase:
     """What both faces of a client have."""
 
-    def __init__(self, settings: ClientSettings, io: Io) -> None:
-        """Ask through ``io`` as ``settings`` say."""
+    def __init__(self, settings: ClientSettings, io: Io, errands: Errands) -> None:
+        """Ask through ``io`` as ``settings`` say; ``errands`` clear up what is interrupted."""
         endpoints = Endpoints(settings.endpoints, random.Random(os.urandom(16)))  # noqa: S311
         self._settings = settings
         self._asker = Asker(io, endpoints, settings)
         self._owners = Owners(settings.name)
-        self._registered: Registered = Registry()
+        self._registered: Registered = Registry(errands)
 
     @property
     def settings(self) -> ClientSettings:

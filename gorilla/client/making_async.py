@@ -9,15 +9,14 @@ from typing_extensions import Unpack, override
 
 from gorilla.client.asking import Asker
 from gorilla.client.calls import locks
-from gorilla.client.ending import OnLost, Registered, Wishes, log
+from gorilla.client.closing import let_all_go
+from gorilla.client.ending import OnLost, Registered, Wishes
 from gorilla.client.entered import Entered
-from gorilla.client.errors import GorillaError
 from gorilla.client.keeping_async import KeepingTask
 from gorilla.client.locks_async import AsyncHeldGroup, AsyncHeldLock, AsyncLock
 from gorilla.client.options import ELECTION_S, ELECTIONS, AsyncLockOptions, described
 from gorilla.client.owners import Owners
 from gorilla.client.session_life import SessionBase, WantedSession, open_session
-from gorilla.client.taking import RELEASE_S
 from gorilla.wire.bodies import HeldLockBody
 
 
@@ -122,7 +121,7 @@ class AsyncSession:
 
         """
         owner = self._wanted.owner or self._owners.of_task()
-        extension = await open_session(self._asker, self._wanted, owner)
+        extension = await open_session(self._asker, self._registered.errands, self._wanted, owner)
         keeper = KeepingTask(extension, extends=True)
         wishes = Wishes(self._on_lost)
         held = AsyncHeldSession(extension, self._wanted, owner, keeper, self._registered, wishes)
@@ -204,13 +203,4 @@ class AsyncHolds(MakesAsyncLocks):
 
     async def _let_all_go(self) -> None:
         """Release what is held still, before the client is closed, within a bound."""
-        until_s = self._asker.now_s() + RELEASE_S
-        for held in self._registered.all():
-            if self._asker.now_s() >= until_s:
-                log.warning("%s was held when its client was closed: it ends by itself", held.name)
-                held.drop()
-                continue
-            try:
-                await held.let_go()
-            except GorillaError as error:
-                log.warning("%s was held when its client was closed: %s", held.name, error)
+        await let_all_go(self._asker, self._registered)

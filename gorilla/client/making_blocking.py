@@ -10,15 +10,14 @@ from typing_extensions import Unpack, override
 from gorilla.client.asking import Asker
 from gorilla.client.blocking import run_now
 from gorilla.client.calls import locks
-from gorilla.client.ending import OnLost, Registered, Wishes, log
+from gorilla.client.closing import let_all_go
+from gorilla.client.ending import OnLost, Registered, Wishes
 from gorilla.client.entered import Entered
-from gorilla.client.errors import GorillaError
 from gorilla.client.keeping_blocking import KeepingThread
 from gorilla.client.locks_blocking import HeldGroup, HeldLock, Lock
 from gorilla.client.options import ELECTION_S, ELECTIONS, LockOptions, described
 from gorilla.client.owners import Owners
 from gorilla.client.session_life import SessionBase, WantedSession, open_session
-from gorilla.client.taking import RELEASE_S
 from gorilla.wire.bodies import HeldLockBody
 
 
@@ -119,7 +118,9 @@ class Session:
 
         """
         owner = self._wanted.owner or self._owners.of_thread()
-        extension = run_now(open_session(self._asker, self._wanted, owner))
+        extension = run_now(
+            open_session(self._asker, self._registered.errands, self._wanted, owner)
+        )
         keeper = KeepingThread(extension, extends=True)
         wishes = Wishes(self._on_lost)
         held = HeldSession(extension, self._wanted, owner, keeper, self._registered, wishes)
@@ -201,13 +202,4 @@ class Holds(MakesLocks):
 
     def _let_all_go(self) -> None:
         """Release what is held still, before the client is closed, within a bound."""
-        until_s = self._asker.now_s() + RELEASE_S
-        for held in self._registered.all():
-            if self._asker.now_s() >= until_s:
-                log.warning("%s was held when its client was closed: it ends by itself", held.name)
-                held.drop()
-                continue
-            try:
-                run_now(held.let_go())
-            except GorillaError as error:
-                log.warning("%s was held when its client was closed: %s", held.name, error)
+        run_now(let_all_go(self._asker, self._registered))

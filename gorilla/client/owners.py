@@ -7,12 +7,14 @@ is the same for all its locks, because the cluster finds deadlocks between owner
 
 import asyncio
 import itertools
+import os
 import secrets
 import threading
 from typing import Final, Generic, Protocol, TypeVar
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
-from gorilla.client.errors import AlreadyHeld
+from gorilla.client.errands import Errands
+from gorilla.client.errors import AlreadyHeld, ForkedError
 from gorilla.wire.fields import NAME_CHARS_MAX
 
 _RANDOM_BYTES: Final = 5
@@ -71,21 +73,31 @@ class Registry(Generic[H]):
     """What a client holds by now: it asks for nothing twice under one owner.
 
     It keeps nothing alive: what the program forgot to release is not held on its account.
+
+    Attributes:
+        errands: Sees to what interrupted calls leave behind.
+
     """
 
-    def __init__(self) -> None:
+    def __init__(self, errands: Errands) -> None:
         """Begin with nothing."""
+        self.errands = errands
+        self._pid = os.getpid()
         self._guard = threading.Lock()
         self._asked: set[tuple[str, str]] = set()
         self._held: WeakValueDictionary[tuple[str, str], H] = WeakValueDictionary()
+        self._nameless: WeakSet[H] = WeakSet()
 
     def reserve(self, resources: tuple[str, ...], owner: str) -> None:
         """Note what is asked for.
 
         Raises:
             AlreadyHeld: The owner has it already, or asks for it just now.
+            ForkedError: In another process; the guard may be held for ever there.
 
         """
+        if self.is_forked:
+            raise ForkedError
         keys = [(resource, owner) for resource in resources]
         with self._guard:
             for key in keys:
@@ -101,6 +113,18 @@ class Registry(Generic[H]):
                 self._asked.discard((resource, owner))
                 if held is not None:
                     self._held[resource, owner] = held
+            if held is not None and not resources:
+                self._nameless.add(held)
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is another process than the one that holds."""
+        return os.getpid() != self._pid
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether something is asked for just now."""
+        return bool(self._asked)
 
     def forget(self, resources: tuple[str, ...], owner: str, held: H) -> None:
         """Note that ``held`` is held no more."""
@@ -108,8 +132,10 @@ class Registry(Generic[H]):
             for resource in resources:
                 if self._held.get((resource, owner)) is held:
                     del self._held[resource, owner]
+            self._nameless.discard(held)
 
     def all(self) -> list[H]:
-        """Return everything that is held, each once."""
+        """Return everything that is held, each once; sessions after what may live in them."""
         with self._guard:
-            return list({id(held): held for held in self._held.values()}.values())
+            held = [*self._held.values(), *self._nameless]
+        return list({id(one): one for one in held}.values())

@@ -11,6 +11,7 @@ from typing_extensions import override
 from gorilla.client.asking import Asker
 from gorilla.client.calls import sessions
 from gorilla.client.ending import HeldBase, log
+from gorilla.client.errands import Errands, is_interruption, undo
 from gorilla.client.errors import GorillaError, LockLost
 from gorilla.client.holding import Hold
 from gorilla.client.keeping import Extension
@@ -53,15 +54,25 @@ class WantedSession:
             raise ValueError("ttl: must be seconds, more than 0")
 
 
-async def open_session(asker: Asker, wanted: WantedSession, owner: str) -> Extension:
+async def open_session(
+    asker: Asker, errands: Errands, wanted: WantedSession, owner: str
+) -> Extension:
     """Open a session.
+
+    Whoever is interrupted leaves none behind: see :mod:`gorilla.client.errands`.
 
     Raises:
         GorillaError: Why not. After :class:`OutcomeUnknown` one may live until its ttl is over.
 
     """
     metadata = UNSET if wanted.metadata is None else wanted.metadata
-    answered = await asker.ask(sessions.open(owner, wanted.ttl_s, metadata))
+    call = sessions.open(owner, wanted.ttl_s, metadata)
+    try:
+        answered = await asker.ask(call)
+    except BaseException as error:
+        if is_interruption(error):
+            errands.begin(undo(asker, call, lambda opened: sessions.end(opened.id)))
+        raise
     given: SessionBody = answered.value
     hold = Hold(
         resource=f"{_PREFIX}{given.number}",

@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from gorilla.client.asking import Asker
 from gorilla.client.calls import Call, groups, locks
+from gorilla.client.errands import ERRAND_S, Errands, is_interruption, undo
 from gorilla.client.errors import (
     GorillaError,
     LockLost,
@@ -105,6 +106,12 @@ class Wanted:
         """Return what was given."""
         return Group(body) if isinstance(body, GroupBody) else OneLock(body)
 
+    def release_of(self, body: GroupBody | LockBody) -> Call[None]:
+        """Return the call that lets go of what was given."""
+        if isinstance(body, GroupBody):
+            return groups.release(body.group)
+        return locks.release(body.resource, body.token)
+
     def _fields(self, owner: str, wait_s: float) -> dict[str, Any]:
         """Return the fields of the request."""
         session = UNSET if self.session is None else self.session.secret
@@ -137,8 +144,10 @@ class Taken:
     kind: Kind[Any]
 
 
-async def take(asker: Asker, wanted: Wanted, owner: str) -> Taken:
+async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Taken:
     """Acquire what is wanted for ``owner``, and wait for it as long as that says.
+
+    Whoever is interrupted leaves nothing behind: see :mod:`gorilla.client.errands`.
 
     Raises:
         GorillaError: Why not. After :class:`OutcomeUnknown` it may be held until its timeout; the
@@ -150,7 +159,7 @@ async def take(asker: Asker, wanted: Wanted, owner: str) -> Taken:
     while True:
         left_s = inf if wanted.wait_s is None else wanted.wait_s - (asker.now_s() - started_s)
         try:
-            return await _ask(asker, wanted, owner, max(0.0, min(left_s, WAIT_S)))
+            return await _ask(asker, errands, wanted, owner, max(0.0, min(left_s, WAIT_S)))
         except WaitTimeout:
             # The cluster's bound on waits is lower than ours: stand in the queue again.
             if asker.now_s() - started_s >= (inf if wanted.wait_s is None else wanted.wait_s) - 0.1:
@@ -162,9 +171,15 @@ async def take(asker: Asker, wanted: Wanted, owner: str) -> Taken:
             pause_s = min(5.0, 2 * pause_s)
 
 
-async def _ask(asker: Asker, wanted: Wanted, owner: str, wait_s: float) -> Taken:
+async def _ask(asker: Asker, errands: Errands, wanted: Wanted, owner: str, wait_s: float) -> Taken:
     """Ask once, and settle how long the hold surely lasts."""
-    answered = await asker.ask(wanted.call(owner, wait_s))
+    call = wanted.call(owner, wait_s)
+    try:
+        answered = await asker.ask(call)
+    except BaseException as error:
+        if is_interruption(error):
+            errands.begin(undo(asker, call, wanted.release_of))
+        raise
     kind: OneLock | Group = wanted.kind_of(answered.value)
     kept = kind.read(answered.value)
     hold = Hold(
@@ -177,12 +192,17 @@ async def _ask(asker: Asker, wanted: Wanted, owner: str, wait_s: float) -> Taken
         session=wanted.session,
     )
     if wanted.timeout_s is not None:
-        await _count_from_now(asker, hold, kind, kept.left_s)
+        try:
+            await _count_from_now(asker, hold, kind, kept.left_s)
+        except BaseException as error:
+            if is_interruption(error):
+                errands.begin(let_go(asker, errands, Extension(asker, hold, kind)))
+            raise
     if wanted.max_lifetime_s is not None:
         hold.ends_s = asker.now_s() + wanted.max_lifetime_s
     if hold.look(asker.now_s()) is not None:
         # It was granted, and was over before we could know.
-        await let_go(asker, Extension(asker, hold, kind))
+        await let_go(asker, errands, Extension(asker, hold, kind))
     hold.check(asker.now_s())
     return Taken(hold, kind)
 
@@ -206,8 +226,12 @@ async def _count_from_now(asker: Asker, hold: Hold, kind: Kind[Any], left_s: flo
         hold.confirmed(hold.secret, looked.value.timeout, looked.sent_s)
 
 
-async def let_go(asker: Asker, extension: Extension) -> None:
+async def let_go(
+    asker: Asker, errands: Errands, extension: Extension, deadline_s: float = RELEASE_S
+) -> None:
     """Release a hold, whatever is left of it; afterwards it counts as released.
+
+    When it is interrupted it is done all the same, as an errand.
 
     Raises:
         LockLost: It was not held any more: somebody ended it.
@@ -216,10 +240,13 @@ async def let_go(asker: Asker, extension: Extension) -> None:
     """
     hold = extension.hold
     hold.released()
-    deadline_s = RELEASE_S
     try:
         await extension.settle(deadline_s)
         await asker.ask(extension.kind.release(hold), deadline_s=deadline_s)
     except NotFound as error:
         lost = LockLost(hold.resource, hold.fencing_token, LossReason.NOT_FOUND)
         raise (hold.error or lost) from error
+    except BaseException as error:
+        if not isinstance(error, GorillaError) and deadline_s > ERRAND_S:
+            errands.begin(let_go(asker, errands, extension, ERRAND_S))
+        raise

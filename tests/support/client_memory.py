@@ -18,6 +18,7 @@ from gorilla.api.app import build_app
 from gorilla.client.asking import Asker
 from gorilla.client.calls import Call
 from gorilla.client.endpoints import Endpoints
+from gorilla.client.errands import ErrandsLater
 from gorilla.client.making_async import AsyncHolds
 from gorilla.client.owners import Owners, Registry
 from gorilla.client.ports import AnswerLost, HttpAnswer, Io, NotSent, Opened
@@ -124,4 +125,4 @@ class MemoryClient(AsyncHolds):
         endpoints = Endpoints(known.endpoints, random.Random(1))
         self._asker = Asker(self.io, endpoints, known)
         self._owners = Owners("test")
-        self._registered = Registry()
+        self._registered = self.registered = Registry(ErrandsLater())

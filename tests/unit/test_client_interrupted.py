@@ -1,0 +1,184 @@
+"""Whoever is interrupted leaves nothing behind in the cluster, on virtual time.
+
+What Ctrl-C and closed sockets do is tried on real ones: ``tests/e2e/test_client_interrupted.py``.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from gorilla.client.calls import Call
+from gorilla.client.closing import let_all_go
+from gorilla.client.errands import ERRAND_S
+from gorilla.client.errors import LockLost, LossReason
+from tests.support.client_memory import Fate, MemoryClient
+from tests.support.service import Node, on_virtual_time
+
+
+def holders(one: MemoryClient, lock: str = "db") -> list[str]:
+    return [lease.holder for lease in one.io.node.replica.table.holders(lock)]
+
+
+def waiting(one: MemoryClient, lock: str = "db") -> int:
+    return len(one.io.node.replica.table._book.waiters.queue(lock))
+
+
+def tasks() -> set[asyncio.Task[Any]]:
+    return asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def cancelled(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("wait", [0, 20])
+@on_virtual_time
+async def test_a_grant_that_nobody_reads_is_let_go(wait: float):
+    one = MemoryClient(Node())
+    one.io.fate = lambda _call: Fate.SLOW
+    task = asyncio.ensure_future(one.lock("db", timeout=600, wait=wait).acquire())
+    await asyncio.sleep(1)
+    assert len(holders(one)) == 1
+
+    one.io.fate = lambda _call: Fate.SERVED
+    await cancelled(task)
+
+    await asyncio.sleep(ERRAND_S)
+    assert holders(one) == []
+    assert tasks() == set()
+    assert len({call.key for call in one.io.sent if call.method == "POST"}) == 1
+    await (await one.lock("db", timeout=600).acquire()).release()
+
+
+@on_virtual_time
+async def test_several_that_nobody_reads_are_let_go_and_so_is_a_session():
+    one = MemoryClient(Node())
+    one.io.fate = lambda _call: Fate.SLOW
+    both = asyncio.ensure_future(one.locks(["a", "b"], timeout=600).acquire())
+    opened = asyncio.ensure_future(one.session(ttl=600).open())
+    await asyncio.sleep(1)
+    assert len(holders(one, "a") + holders(one, "b")) == 2
+
+    one.io.fate = lambda _call: Fate.SERVED
+    await cancelled(both)
+    await cancelled(opened)
+
+    await asyncio.sleep(ERRAND_S)
+    assert holders(one, "a") == holders(one, "b") == []
+    ended = [call for call in one.io.sent if call.method == "DELETE" and "sessions" in call.path]
+    assert len(ended) == 1
+    assert tasks() == set()
+
+
+@on_virtual_time
+async def test_whoever_is_cancelled_in_the_queue_leaves_it_and_is_granted_nothing():
+    one = MemoryClient(Node())
+    first = await one.lock("db", timeout=60).acquire()
+    second = asyncio.ensure_future(one.lock("db", timeout=600, wait=30).acquire())
+    await asyncio.sleep(1)
+    assert waiting(one) == 1
+
+    await cancelled(second)
+
+    await asyncio.sleep(ERRAND_S + 0.1)
+    assert waiting(one) == 0
+    await first.release()
+    assert holders(one) == []
+    assert tasks() == set()
+
+
+@on_virtual_time
+async def test_a_cancelled_question_after_a_wait_lets_go_of_the_grant():
+    one = MemoryClient(Node())
+    first = await one.lock("db", timeout=60).acquire()
+    second = asyncio.ensure_future(one.lock("db", timeout=30, wait=60).acquire())
+    await asyncio.sleep(10)
+    one.io.fate = lambda call: Fate.SILENT if call.method == "GET" else Fate.SERVED
+    await first.release()
+    await asyncio.sleep(1)
+    assert len(holders(one)) == 1
+
+    await cancelled(second)
+
+    await asyncio.sleep(ERRAND_S)
+    assert holders(one) == []
+
+
+@on_virtual_time
+async def test_a_release_that_is_cancelled_is_done_all_the_same():
+    one = MemoryClient(Node())
+    held = await one.lock("db", timeout=600).acquire()
+
+    def first_is_silent(call: Call[Any]) -> Fate:
+        one.io.fate = lambda _call: Fate.SERVED
+        return Fate.SILENT
+
+    one.io.fate = first_is_silent
+    releasing = asyncio.ensure_future(held.release())
+    await asyncio.sleep(0.5)
+    assert len(holders(one)) == 1
+    await cancelled(releasing)
+
+    await asyncio.sleep(ERRAND_S)
+    assert holders(one) == []
+    assert tasks() == set()
+    with pytest.raises(LockLost) as after:
+        held.check()
+    assert after.value.reason is LossReason.RELEASED
+
+
+@on_virtual_time
+async def test_without_an_answer_the_errand_is_given_up_soon(caplog: pytest.LogCaptureFixture):
+    one = MemoryClient(Node())
+    one.io.fate = lambda _call: Fate.SILENT
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    task = asyncio.ensure_future(one.lock("db", timeout=600, wait=30).acquire())
+    await asyncio.sleep(1)
+    with caplog.at_level(logging.WARNING):
+        await cancelled(task)
+        await one.registered.errands.settle()
+
+    assert tasks() == set()
+    assert loop.time() - began_s == pytest.approx(1 + ERRAND_S, abs=0.1)
+    assert caplog.records == []
+
+
+@on_virtual_time
+async def test_a_client_that_is_closed_waits_for_its_errands_and_ends_its_sessions():
+    one = MemoryClient(Node())
+    one.io.fate = lambda _call: Fate.SLOW
+    task = asyncio.ensure_future(one.lock("db", timeout=600, wait=30).acquire())
+    await asyncio.sleep(1)
+    one.io.fate = lambda _call: Fate.SERVED
+    session = await one.session(ttl=600).open()
+    inside = await session.lock("a").acquire()
+    await cancelled(task)
+
+    await let_all_go(one._asker, one.registered)
+
+    assert holders(one) == holders(one, "a") == []
+    assert tasks() == set()
+    for held in (session, inside):
+        with pytest.raises(LockLost) as after:
+            held.check()
+        assert after.value.reason is LossReason.RELEASED
+
+
+@on_virtual_time
+async def test_a_lock_that_is_given_while_its_client_is_closed_is_let_go():
+    one = MemoryClient(Node())
+    one.io.fate = lambda call: Fate.SLOW if call.method == "POST" else Fate.SERVED
+    task = asyncio.ensure_future(
+        MemoryClient.lock(one, "db", timeout=600).acquire(),
+    )
+    await asyncio.sleep(4)
+    await let_all_go(one._asker, one.registered)
+
+    assert holders(one) == []
+    held = await task
+    assert not held._hold.is_held
