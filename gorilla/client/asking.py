@@ -13,7 +13,7 @@ import msgspec
 
 from gorilla.client.errors import OutcomeUnknown, Refusal, Unavailable
 from gorilla.client.ports import AnswerLost, HttpAnswer, Io, NotSent
-from gorilla.client.refusals import raised, refusal_of, stranger
+from gorilla.client.refusals import UNEXPECTED, raised, refusal_of, stranger
 from gorilla.client.settings import ATTEMPT_S, ClientSettings
 from gorilla.wire.idempotency import REPLAYED_HEADER
 from gorilla.wire.problems import ProblemCode
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LAST_S: Final = 0.5
-"""Time that a pause leaves for one more attempt (seconds)."""
+LAST_SHARE: Final = 0.1
+"""Time that a pause leaves for one more attempt: so many seconds, at most this share of all."""
+
+PAUSE_S_LEAST: Final = 0.001
+"""No pause is shorter: without one, and with nodes that refuse at once, time would stand still."""
+
+TOLD_S: Final = 0.1
+"""Errors say how long it took when it was longer (seconds)."""
 
 FAULTS_MAX: Final = 3
 """Attempts that may fail within nodes (``internal``) before the call is given up."""
@@ -130,6 +137,7 @@ class _Asking(Generic[T]):
         self._wait_s = call.wait_s
         self._started_s = io.now_s()
         self._until_s = self._started_s + deadline_s + call.wait_s
+        self._last_s = min(LAST_S, deadline_s * LAST_SHARE)
         self._attempts = 0
         self._faults = 0
         self._uncertain = False
@@ -167,29 +175,28 @@ class _Asking(Generic[T]):
 
     async def pause(self, seconds: float) -> None:
         """Pause after all endpoints were asked: as long as they say, while there is time."""
-        left_s = self._until_s - self._io.now_s()
-        if left_s <= LAST_S:
+        left_s = self._until_s - self._io.now_s() - self._last_s
+        if left_s < PAUSE_S_LEAST:
             self.give_up()
         wanted_s = max(seconds, self._retry_after_s or 0.0)
         self._retry_after_s = None
         self.is_too_much = False
-        await self._io.pause(min(wanted_s, left_s - LAST_S))
+        await self._io.pause(max(PAUSE_S_LEAST, min(wanted_s, left_s)))
 
     def give_up(self) -> NoReturn:
         """Raise what is known by now."""
         took_s = self._io.now_s() - self._started_s
+        took = f" after {took_s:.1f} s" if took_s >= TOLD_S else ""
         trouble = "; ".join(f"{endpoint}: {why}" for endpoint, why in self._troubles.items())
         if self._uncertain and self._call.writes:
             raise OutcomeUnknown(
-                f"no definite answer after {took_s:.1f} s, it may have been done ({trouble})",
+                f"no definite answer{took}, it may have been done ({trouble})",
                 self._last,
                 self._attempts,
             )
         if self._last is not None and self._is_refusal(self._last):
             raise raised(self._last)
-        raise Unavailable(
-            f"no node could answer within {took_s:.1f} s ({trouble})", self._last, self._attempts
-        )
+        raise Unavailable(f"no node could do it{took} ({trouble})", self._last, self._attempts)
 
     def _judge(self, endpoint: str, answer: HttpAnswer, sent_s: float) -> Answered[T] | None:
         if 200 <= answer.status < 300:  # noqa: PLR2004  successes of HTTP
@@ -206,7 +213,7 @@ class _Asking(Generic[T]):
         self._last = refusal or stranger(answer)
         self._note_retry_after(self._last)
         if refusal is not None and answer.status == 503:  # noqa: PLR2004  nothing was done
-            self._failed(endpoint, f"{refusal.code}: {refusal.detail}")
+            self._failed(endpoint, _words(refusal))
             if refusal.code in LASTING:
                 self._lasting_at.add(endpoint)
         elif answer.status >= 500:  # noqa: PLR2004  whatever else failed there
@@ -239,21 +246,21 @@ class _Asking(Generic[T]):
     def _fault(self, endpoint: str, refusal: Refusal) -> None:
         if refusal.code == ProblemCode.INTERNAL:
             self._faults += 1
-        self._lost(endpoint, f"{refusal.code}: {refusal.detail}")
+        self._lost(endpoint, _words(refusal))
         if self._faults >= FAULTS_MAX:
             self.give_up()
 
     def _too_much(self, endpoint: str, refusal: Refusal) -> None:
         """Ask again after a while, no other endpoint either, unless that is too far off."""
         self.is_too_much = True
-        self._troubles[endpoint] = f"{refusal.code}: {refusal.detail}"
-        left_s = self._until_s - self._io.now_s() - LAST_S
+        self._troubles[endpoint] = _words(refusal)
+        left_s = self._until_s - self._io.now_s() - self._last_s
         if (refusal.retry_after_s or 0.0) > left_s:
             self.give_up()
 
     def _refuse(self, endpoint: str, refusal: Refusal) -> NoReturn:
         self._endpoints.good(endpoint)
-        self._troubles[endpoint] = f"{refusal.code}: {refusal.detail}"
+        self._troubles[endpoint] = _words(refusal)
         if self._uncertain and self._call.writes and not self._is_kept(refusal):
             self.give_up()
         raise raised(refusal)
@@ -268,6 +275,11 @@ class _Asking(Generic[T]):
     def _is_refusal(self, refusal: Refusal) -> bool:
         """Return whether the last answer of a call that did nothing is what it failed by."""
         return refusal.status == 429 or refusal.code == ProblemCode.INTERNAL  # noqa: PLR2004
+
+
+def _words(refusal: Refusal) -> str:
+    is_ours = refusal.code != UNEXPECTED
+    return f"{refusal.code}: {refusal.detail}" if is_ours else refusal.detail
 
 
 class Asker:

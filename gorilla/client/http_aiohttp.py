@@ -32,6 +32,7 @@ from gorilla.client.ports import (
     Opened,
     Stream,
 )
+from gorilla.client.reasons import HUNG_UP, reason_of
 from gorilla.client.transport import (
     DEAD,
     KEPT_S,
@@ -208,10 +209,7 @@ class AsyncIo(Io):
         """Say what a failed attempt means."""
         if self._closing.is_set():
             return ClosedError()
-        if isinstance(error, TimeoutError):
-            why = "no answer in time"
-        else:
-            why = str(error) or type(error).__name__
+        why = reason_of(error, is_sent=attempt.is_sent)
         return AnswerLost(why) if attempt.is_sent else NotSent(why)
 
 
@@ -247,7 +245,7 @@ async def _on_sending(
     """
     attempt: Attempt = context.trace_request_ctx
     if attempt.is_sent:
-        raise AnswerLost("the connection broke before an answer came")
+        raise AnswerLost(HUNG_UP)
     attempt.is_sent = True
 
 

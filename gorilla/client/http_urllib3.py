@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from gorilla.client.ports import (
     Opened,
     Stream,
 )
+from gorilla.client.reasons import reason_of
 from gorilla.client.transport import (
     DEAD,
     PROBED_WAIT_S,
@@ -52,11 +52,6 @@ CONNECTIONS_KEPT: Final = 64
 """Idle connections that are kept for each endpoint."""
 
 _PIECE_BYTES: Final = 64 * 1024
-_OF_URLLIB3: Final = re.compile(
-    r"^\w*Connection\(host='[^']*', port=\d+\): (?:Failed to establish a new connection: )?"
-)
-"""What it puts before the reason of a failure, and says nothing to people."""
-
 _FAILURES: Final = (HTTPError, HTTPException, OSError, ValueError)
 
 
@@ -223,7 +218,7 @@ class BlockingIo(Io):
         """Say what a failed attempt means."""
         if self._closing.is_set():
             return ClosedError()
-        why = attempt.ended or _OF_URLLIB3.sub("", str(error)) or type(error).__name__
+        why = attempt.ended or reason_of(error, is_sent=attempt.is_sent)
         return AnswerLost(why) if attempt.is_sent else NotSent(why)
 
     def _pool(self, endpoint: str) -> HTTPConnectionPool:
