@@ -91,6 +91,10 @@ sim-long: deps ## Many simulated runs of every profile: make sim-long SEEDS=500
 sim-mutants: deps ## Plant bugs, one after the other, and see the simulation find each
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim.mutants --jobs $$(nproc)
 
+.PHONY: check-openapi
+check-openapi: deps ## Clients that code generators make of the API document, on a real node (minutes)
+	@$(BIN)/python -m tests.support.generated
+
 .PHONY: bench
 bench: deps ## Acquires a second and latency of three durable nodes on this machine
 	@$(BIN)/python -m benchmarks
