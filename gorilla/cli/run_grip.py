@@ -124,11 +124,14 @@ class TakenGrip:
         if self._session is None and self._is_short():
             self._held.extend()
         if self._is_short():
-            granted_s = round(self.remaining(), 2)
+            granted_s = self.remaining()
             try:
                 self.lease = replace(self._wish, timeout_s=granted_s).lease()
             except CommandError as error:
-                message = f"The cluster lets this lock be held for {granted_s:g} s only: {error}"
+                message = (
+                    f"The cluster lets this lock be held for {granted_s:.0f} s only: too short a "
+                    "time to end a command in."
+                )
                 raise CommandError(message, Exit.REFUSED) from error
 
     def _is_short(self) -> bool:
@@ -165,16 +168,14 @@ class TakenGrip:
 class Taker:
     """Takes the lock in a thread of its own; another thread may give up."""
 
-    def __init__(
-        self, client: "Client", wish: Wish, on_lost: OnLost, remark: Remark | None
-    ) -> None:
+    def __init__(self, client: "Client", wish: Wish, on_lost: OnLost, remark: Remark) -> None:
         """Take nothing yet.
 
         Args:
             client: Whom to ask with.
             wish: What.
             on_lost: Told when it is lost.
-            remark: Told who is in the way, if somebody wants to know.
+            remark: Told who is in the way.
 
         """
         self._client = client
@@ -205,7 +206,7 @@ class Taker:
         """End a wait, and let go what may have been granted meanwhile.
 
         Args:
-            anew: Makes another client: the one that waits is closed.
+            anew: Makes another client: the one that waits hangs up.
 
         Returns:
             Whether nothing is held, for certain.
@@ -214,7 +215,7 @@ class Taker:
         self._over.set()
         if self._wish.in_session:
             return self._end_session()
-        self._client.close()
+        self._client.hang_up()
         wish = self._wish
         try:
             client = anew()
@@ -257,12 +258,12 @@ class Taker:
         wish = self._wish
         if wish.wait_s == 0 or wish.outlives_outages:
             return self._asked(wish.wait_s)
-        if self._remark is not None:
-            try:
-                return self._asked(0)
-            except (LockHeld, CoolingDown) as error:
-                until = "" if wish.wait_s is None else f" up to {wish.wait_s:g} s"
-                self._remark(f"Waiting{until}. {explained(error).sentence}")
+        # Without a wait first: that there is no cluster, or who is in the way, is told soon.
+        try:
+            return self._asked(0)
+        except (LockHeld, CoolingDown) as error:
+            until = "" if wish.wait_s is None else f" up to {wish.wait_s:g} s"
+            self._remark(f"Waiting{until}. {explained(error).sentence}")
         if wish.wait_s is not None:
             return self._asked(wish.wait_s)
         while True:

@@ -100,9 +100,8 @@ class Job:
             GorillaError: Why it can't be had.
 
         """
-        remark = self._cli.out.remark if _is_watched() else None
         client = self._cli.client() if self._client is None else self._client
-        taker = Taker(client, self._wish, self.wrapper.lost, remark)
+        taker = Taker(client, self._wish, self.wrapper.lost, self._cli.out.remark)
         try:
             grip = self.wrapper.take(taker.take)
         except GivenUp:
@@ -201,10 +200,4 @@ def _has_terminal() -> bool:
     with contextlib.suppress(OSError):
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
         return True
-    return False
-
-
-def _is_watched() -> bool:
-    with contextlib.suppress(OSError):
-        return os.isatty(2)
     return False

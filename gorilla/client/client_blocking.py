@@ -80,6 +80,13 @@ class Client(Holds, PlainCalls, ClientBase):
         self._let_all_go()
         self._io.close()
 
+    def hang_up(self) -> None:
+        """End what other threads ask for just now, and close all connections; release nothing.
+
+        What is held stays held until its timeout, and what was being granted may be.
+        """
+        self._io.close()
+
     def __enter__(self) -> Self:
         """Return the client itself; it is closed at the end of the block."""
         return self
