@@ -118,8 +118,8 @@ def _ask(cli: Cli, *, yes: bool) -> None:
     if view.held or view.waiting:
         why.append(f"it is in use ({view.held} locks held, {view.waiting} waited for)")
     if why:
-        question = f"This loads the cluster {view.name}; {' and '.join(why)}. Go on?"
-        cli.confirm(question, yes=yes)
+        cli.out.say(f"This loads the cluster {view.name}; {' and '.join(why)}.", "warn")
+        cli.confirm("Go on?", yes=yes)
 
 
 def _is_loopback(url: str) -> bool:

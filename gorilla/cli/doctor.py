@@ -92,13 +92,16 @@ def _gathered(cli: Cli, seconds: float, wait_s: float, *, no_lock: bool) -> "Evi
     from gorilla.cli.doctor_evidence import Evidence as Made  # noqa: PLC0415
     from gorilla.cli.doctor_looking import Looking, now  # noqa: PLC0415
     from gorilla.cli.doctor_trips import trips_of  # noqa: PLC0415
+    from gorilla.client.settings import ENDPOINTS_MAX  # noqa: PLC0415
 
     client = cli.client()
     looking = Looking(client.settings)
     try:
         addresses = looking.first()
         answered = [one for one in addresses if one.looks]
-        trips = None if no_lock or not answered else trips_of(client)
+        # Through whoever answers: that another one does not is a finding of its own.
+        through = tuple(one.url for one in answered)[:ENDPOINTS_MAX]
+        trips = None if no_lock or not answered else trips_of(cli.client(endpoints=through))
         if answered:
             cli.out.say(f"Watching the clocks for {seconds:g} s…", "dim")
             time.sleep(seconds)
@@ -116,7 +119,7 @@ def _waited(cli: Cli, address: "Address", wait_s: float) -> "Address":
     if not (address.given and address.looks):
         return address
     cli.out.say(f"Waiting {wait_s:g} s through {address.url}…", "dim")
-    passed = passed_of(cli.client(endpoints=(address.url,)), wait_s)
+    passed = passed_of(cli.client().settings, address.url, wait_s)
     return msgspec.structs.replace(address, passed=passed)
 
 

@@ -106,7 +106,7 @@ def _passed(address: Address) -> Finding:
     return bad(
         Check.BALANCER,
         address.label,
-        f"A wait of {passed.asked_s:g} s was ended after {passed.took_s:.1f} s: {passed.code}.",
+        f"A wait of {passed.asked_s:g} s was ended after {passed.took_s:.1f} s ({passed.code}).",
         "What is in between gives up too early (docs/operations/load-balancer.md).",
     )
 

@@ -2,11 +2,20 @@
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from gorilla.cli.doctor_evidence import Passed, Trips
-from gorilla.client.errors import GorillaError, OutcomeUnknown, RequestRefused, WaitTimeout
-from gorilla.client.settings import own_name
+from gorilla.client.blocking import run_now
+from gorilla.client.calls import Call, locks
+from gorilla.client.errors import GorillaError, OutcomeUnknown, RequestRefused
+from gorilla.client.http_urllib3 import BlockingIo
+from gorilla.client.ports import AttemptFailed, HttpAnswer
+from gorilla.client.refusals import refusal_of
+from gorilla.client.settings import ClientSettings, own_name
+from gorilla.wire.asking import AcquireBody
 
 if TYPE_CHECKING:
     from gorilla.client import Client
@@ -14,6 +23,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "gorilla-doctor/"
 TRIPS: Final = 5
 TRIP_TIMEOUT_S: Final = 10
+ANSWER_S_MAX: Final = 5.0
 _AFTER_WAIT_S: Final = 10.0
 """How long the lock that is waited for outlives the wait."""
 
@@ -33,29 +43,46 @@ def trips_of(client: "Client", count: int = TRIPS) -> Trips:
     return Trips(seconds=tuple(took))
 
 
-def passed_of(client: "Client", wait_s: float) -> Passed:
-    """Wait for a lock that is held, as long as said; the answer must be that it was in vain.
+def passed_of(settings: ClientSettings, url: str, wait_s: float) -> Passed:
+    """Wait for a lock that is held, through one endpoint and once; nobody is to cut it short.
 
     Args:
-        client: Of the one endpoint that it is to go through; its attempts are not repeated.
+        settings: Who asks.
+        url: The endpoint.
         wait_s: How long (seconds).
 
     """
+    io = BlockingIo(settings)
     resource = _throw_away()
-    started_s = time.monotonic()
     try:
-        holder = client.acquire(resource, owner=f"{own_name()}/1", timeout=wait_s + _AFTER_WAIT_S)
+        lasts_s = wait_s + _AFTER_WAIT_S
+        holding = locks.acquire(resource, AcquireBody(owner="doctor-1", timeout=lasts_s))
+        held = _answered(io, url, holding, ANSWER_S_MAX)
+        if held.status != HTTPStatus.OK:
+            return Passed(asked_s=wait_s, took_s=0.0, code=_code_in(held))
         started_s = time.monotonic()
+        body = AcquireBody(owner="doctor-2", timeout=TRIP_TIMEOUT_S, wait=wait_s)
         try:
-            client.acquire(resource, owner=f"{own_name()}/2", timeout=TRIP_TIMEOUT_S, wait=wait_s)
-            code = "granted"
-        except WaitTimeout as error:
-            code = error.code
+            code = _code_in(_answered(io, url, locks.acquire(resource, body), lasts_s))
+        except AttemptFailed as error:
+            code = str(error)
         took_s = time.monotonic() - started_s
-        client.release(resource, holder.token)
-    except GorillaError as error:
-        took_s, code = time.monotonic() - started_s, code_of(error)
-    return Passed(asked_s=wait_s, took_s=took_s, code=code)
+        token = holding.decode(held.body).token
+        _answered(io, url, locks.release(resource, token), ANSWER_S_MAX)
+        return Passed(asked_s=wait_s, took_s=took_s, code=code)
+    except (AttemptFailed, msgspec.MsgspecError) as error:
+        return Passed(asked_s=wait_s, took_s=0.0, code=str(error))
+    finally:
+        io.close()
+
+
+def _answered(io: BlockingIo, url: str, call: Call[Any], timeout_s: float) -> HttpAnswer:
+    return run_now(io.send(url, call, timeout_s))
+
+
+def _code_in(answer: HttpAnswer) -> str:
+    refusal = refusal_of(answer)
+    return f"an answer {answer.status}" if refusal is None else refusal.code
 
 
 def code_of(error: GorillaError) -> str:
