@@ -42,8 +42,16 @@ def calls() -> dict[str, Call]:
     one, two = AcquireBody(owner="o", timeout=3), AcquireAllBody(resources=("a",), owner="o")
     change = {"dry_run": True, "force": True, "timeout": 5}
     when = datetime(2025, 5, 4, 10, 11, 12, tzinfo=UTC)
-    past = {"resource": "a", "owner": "o", "prefix": "a", "at": when,
-            "since": "2025-05-04T10:11:12", "until": when, "ended": "no", "kind": "wait"}  # fmt: skip
+    past = {
+        "resource": "a",
+        "owner": "o",
+        "prefix": "a",
+        "at": when,
+        "since": "2025-05-04T10:11:12",
+        "until": when,
+        "ended": "no",
+        "kind": "wait",
+    }
     return {
         "acquireLock": locks.acquire("a/b", one),
         "acquireLocks": groups.acquire(two),
