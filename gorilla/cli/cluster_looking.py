@@ -38,14 +38,13 @@ def _ways(client: "Client", seen: ClusterBody) -> Iterator[Callable[[], ClusterB
     """Return the ways to the leader, the likely ones first."""
     endpoints = client.settings.endpoints
     leading = "" if seen.leader is None else seen.leader.http
-    if leading:
-        direct = [url for url in endpoints if url.partition("://")[2] == leading]
-        for url in dict.fromkeys((*direct, f"http://{leading}")):
-            yield _asking(client, url)
-    for url in endpoints:
+    for url in sorted(endpoints, key=lambda url: url.partition("://")[2] != leading):
         yield _asking(client, url)
-    for _ in range(LOOKS_MAX if leading else 0):
-        yield client.cluster.status
+    if leading:
+        for _ in range(LOOKS_MAX):
+            yield client.cluster.status
+        # Last: it may be an address of a network that this machine is not in.
+        yield _asking(client, f"http://{leading}")
 
 
 def _asking(client: "Client", url: str) -> Callable[[], ClusterBody]:

@@ -34,6 +34,7 @@ def check_cluster(evidence: Evidence) -> Iterator[Finding]:
 
 def _reachable(evidence: Evidence) -> Iterator[Finding]:
     linked = {one.name for one in evidence.members if is_up(one)}
+    reached = {one.answering for one in evidence.reached}
     for one in evidence.addresses:
         if one.looks:
             yield ok(Check.REACHABLE, one.label, f"{one.url} answers in {_answer_ms(one):.1f} ms.")
@@ -44,8 +45,11 @@ def _reachable(evidence: Evidence) -> Iterator[Finding]:
                 f"{one.url} does not answer: {one.failure}.",
                 "Start it, mend the way to it, or take it out of the endpoints.",
             )
-        elif one.member in linked and not one.given:
-            yield warning(
+        elif one.member in linked:
+            if one.member in reached:
+                continue  # at another address, which is told
+            grade = bad if one.given else warning
+            yield grade(
                 Check.REACHABLE,
                 one.label,
                 f"{one.url} answers the other members, and not this machine: {one.failure}.",

@@ -32,7 +32,7 @@ def check_entrance(evidence: Evidence) -> Iterator[Finding]:
             yield _passed(address)
     for address in evidence.addresses:
         if address.certificate is not None:
-            yield _certificate(address.label, address.certificate, evidence.now)
+            yield _certificate(address.host, address.certificate, evidence.now)
     if evidence.settings.client_certificate is not None:
         certificate = evidence.settings.client_certificate
         yield _certificate("client certificate", certificate, evidence.now)
@@ -76,8 +76,9 @@ def _is_private(url: str) -> bool:
 
 def _balancer(evidence: Evidence, address: Address) -> Iterator[Finding]:
     nodes = sorted(set(address.nodes))
+    others = {one.answering for one in evidence.reached if one.given} - {address.answering}
     serving = [one.name for one in evidence.members if is_up(one) and not one.draining]
-    about, asked = address.label, len(address.nodes)
+    about, asked = address.host, len(address.nodes)
     if address.ready is False:
         yield bad(
             Check.BALANCER,
@@ -88,6 +89,8 @@ def _balancer(evidence: Evidence, address: Address) -> Iterator[Finding]:
     if len(nodes) > 1 or len(serving) <= 1:
         text = f"A load balancer: {', '.join(nodes)} answered {asked} requests."
         yield ok(Check.BALANCER, about, text)
+    elif nodes and others:
+        yield ok(Check.BALANCER, about, f"Another address of {nodes[0]}.")
     elif nodes:
         yield warning(
             Check.BALANCER,
@@ -102,10 +105,10 @@ def _passed(address: Address) -> Finding:
     assert passed is not None
     if passed.code == _WAITED and passed.took_s >= passed.asked_s - WAIT_SLACK_S:
         text = f"A wait of {passed.asked_s:g} s got its answer."
-        return ok(Check.BALANCER, address.label, text)
+        return ok(Check.BALANCER, address.host, text)
     return bad(
         Check.BALANCER,
-        address.label,
+        address.host,
         f"A wait of {passed.asked_s:g} s was ended after {passed.took_s:.1f} s ({passed.code}).",
         "What is in between gives up too early (docs/operations/load-balancer.md).",
     )

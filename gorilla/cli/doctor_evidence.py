@@ -69,14 +69,24 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return self.looks[-1] if self.looks else None
 
     @property
+    def answering(self) -> str | None:
+        """Return the one node that answers there, whatever the address is; None: several do."""
+        return self.member or (self.nodes[0] if len(set(self.nodes)) == 1 else None)
+
+    @property
     def is_balancer(self) -> bool:
         """Return whether it is nobody's address, or several nodes answer there."""
         return bool(self.looks) and (self.member is None or len(set(self.nodes)) > 1)
 
     @property
     def label(self) -> str:
-        """Return how findings name it: by the member, or by the host of what is nobody's."""
-        return self.member or self.url.partition("://")[2]
+        """Return how findings name it: by the node, or by the host where several answer."""
+        return self.answering or self.host
+
+    @property
+    def host(self) -> str:
+        """Return the address itself."""
+        return self.url.partition("://")[2]
 
 
 class Trips(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,8 +126,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nodes(self) -> tuple[Address, ...]:
-        """Return those of them where a member itself answers."""
-        return tuple(one for one in self.reached if one.member is not None)
+        """Return one address for each node that was reached, best the one that the cluster has."""
+        found: dict[str, Address] = {}
+        for one in sorted(self.reached, key=lambda one: one.member is None):
+            if one.answering is not None:
+                found.setdefault(one.answering, one)
+        return tuple(found.values())
 
     @property
     def best(self) -> ClusterBody | None:

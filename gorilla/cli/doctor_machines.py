@@ -1,5 +1,6 @@
 """The doctor's checks of each node's machine: its clocks, its disk, what it is short of. No I/O."""
 
+import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -117,7 +118,7 @@ def _wall_clock(address: Address) -> Iterator[Finding]:
 def _disk(address: Address) -> Iterator[Finding]:
     metrics = address.metrics or {}
     free = metrics.get("gorilla_data_free_bytes")
-    if free is not None:
+    if free is not None and not math.isnan(free):
         text = f"{free / _MEBI:,.0f} MiB are free where its data is."
         remedy = "Make room outside the data directory (docs/operations/disk-trouble.md)."
         if free < FREE_BYTES_MIN:

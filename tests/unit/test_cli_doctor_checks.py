@@ -343,6 +343,28 @@ def test_the_offset_of_a_wall_clock_is_narrowed_by_every_look():
     assert wall_offset_of((look(date_s=None),)) is None
 
 
+def test_nodes_behind_other_addresses_are_looked_at_all_the_same():
+    """Ports of a container, for example: the addresses of the members are of another network."""
+    figures = {"gorilla_data_free_bytes": 5e9}
+    mapped = [
+        Address(**_fields(node(name), url=f"http://127.0.0.1:{port}", member=None, metrics=figures))
+        for port, name in ((5001, "n1"), (5002, "n2"), (5003, "n3"))
+    ]
+    hidden = [silent(name, given=False, failure="no way") for name in ("n1", "n2", "n3")]
+
+    findings = every(evidence(*mapped, *hidden))
+
+    assert worst(findings) is Grade.OK
+    assert [about for _, about, _ in found(findings, Check.DISK)] == ["n1", "n2", "n3"]
+    assert found(findings, Check.BALANCER)[0][2] == "Another address of n1."
+
+
+def test_free_space_that_is_not_known_is_not_told():
+    seen = Address(**_fields(node("n1"), metrics={"gorilla_data_free_bytes": float("nan")}))
+
+    assert found(check_machines(evidence(seen)), Check.DISK) == []
+
+
 @pytest.mark.parametrize(
     ("free_mib", "grade"), [(100, "bad"), (255, "bad"), (256, "warning"), (1024, "ok")]
 )
