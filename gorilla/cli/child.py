@@ -105,7 +105,7 @@ def _become(command: Command, environment: Mapping[str, str], parent: int, telli
         os.execvpe(command.words[0], command.words, environment)  # noqa: S606 - what it is for
     except OSError as error:
         os.write(telling, str(error.errno or errno.EIO).encode())
-    except BaseException:  # noqa: BLE001, RUF100 - a copy of the caller must not go on
+    except BaseException:  # a copy of the caller must not go on
         os.write(telling, str(errno.EINVAL).encode())
     finally:
         os._exit(127)

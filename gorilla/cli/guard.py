@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from dataclasses import dataclass
 from math import inf
 from typing import Final, NoReturn
@@ -88,6 +89,8 @@ def _be_guard(command: Command, ours: socket.socket, theirs: socket.socket) -> N
         name_process(NAME)
         _Watching(command, Link(theirs, ToGuard)).run()
         code = 0
+    except BaseException:  # the kernel and the wrapper end the command now
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -246,10 +249,10 @@ class _Watching:
             self._link.say(Ending(plan.why))
 
     def _tell_stuck(self, who: tuple[Relative, ...]) -> None:
-        if not self._is_alone:
-            self._link.say(Stuck(who))
-        elif who:
+        if self._is_alone:
             _say(f"still running although killed, which is out of our hands: {named(who)}")
+        else:
+            self._link.say(Stuck(who))
 
 
 def _say(sentence: str) -> None:

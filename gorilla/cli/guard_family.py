@@ -31,6 +31,8 @@ class Relative(msgspec.Struct, frozen=True):
 
 def named(who: tuple[Relative, ...]) -> str:
     """Return processes in words."""
+    if not who:
+        return "something that /proc does not show"
     return ", ".join(f"{one.name} ({one.pid})" for one in who)
 
 

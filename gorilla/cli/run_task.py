@@ -53,7 +53,7 @@ class Taking(threading.Thread):
     def run(self) -> None:
         try:
             self._grip = self._take()
-        except BaseException as error:  # noqa: BLE001, RUF100 - it is raised again, where it is waited for
+        except BaseException as error:  # it is raised again, where it is waited for
             self._error = error
         finally:
             os.close(self._rope)

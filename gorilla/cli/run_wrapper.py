@@ -257,8 +257,7 @@ class Wrapper:
                 self._command = pid
 
     def _say_stuck(self, who: tuple[Relative, ...]) -> None:
-        if who:
-            self._say(f"still running although killed, which is out of our hands: {named(who)}")
+        self._say(f"still running although killed, which is out of our hands: {named(who)}")
 
     # -- signals
 

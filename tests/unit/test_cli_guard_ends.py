@@ -86,6 +86,18 @@ def test_a_guard_that_stands_still_when_it_should_act_is_killed_with_the_command
     assert "did not act in time, so both were killed" in run.told()
 
 
+def test_who_kills_wrapper_and_guard_at_once_kills_the_command(tmp_path):
+    with running(tmp_path, *beating(tmp_path, "stubborn"), **LEASE) as run:
+        facts, (pid,) = begun(run, 1)
+        os.kill(facts["wrapper"], signal.SIGSTOP)  # so that it can't be faster than we are
+        os.kill(facts["guard"], signal.SIGKILL)
+        os.kill(facts["wrapper"], signal.SIGKILL)
+        struck_s = now_s()
+        until(lambda: not is_alive(pid), "the command has ended")
+
+    assert max(beats(tmp_path).values()) < struck_s + 1.0
+
+
 def test_a_lock_that_is_lost_before_its_time_ends_the_command_with_the_grace_asked_for(tmp_path):
     lease = {"timeout_s": 60.0, "kill_after_s": 0.5, "margin_s": 1.0}
     command = beating(tmp_path, "stubborn", "daemon")
