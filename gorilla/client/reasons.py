@@ -30,10 +30,12 @@ def reason_of(error: BaseException, *, is_sent: bool) -> str:
 
 def _of_system(cause: BaseException) -> str | None:
     """Say what the system, or TLS, said; None when it said nothing of its own."""
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
-        return f"TLS failed: {(cause.reason or str(cause)).replace('_', ' ').lower()}"
+        # Errors of libraries that derive from these have no words of their own.
+        refused, reason = getattr(cause, "verify_message", ""), getattr(cause, "reason", "")
+        if refused:
+            return f"its certificate is not accepted: {refused}"
+        return f"TLS failed: {reason.replace('_', ' ').lower()}" if reason else None
     if isinstance(cause, socket.gaierror):
         return "its name is not known"
     if isinstance(cause, OSError) and (cause.errno or 0) > 0:
