@@ -42,7 +42,7 @@ def _reachable(evidence: Evidence) -> Iterator[Finding]:
             yield bad(
                 Check.REACHABLE,
                 one.label,
-                f"{one.url} does not answer: {one.failure}.",
+                f"No node answers at {one.url}: {one.failure}.",
                 "Start it, mend the way to it, or take it out of the endpoints.",
             )
         elif one.member in linked:
@@ -67,7 +67,7 @@ def _down(address: Address) -> Finding:
     return bad(
         Check.REACHABLE,
         address.label,
-        f"{address.url} does not answer: {address.failure}.",
+        f"No node answers at {address.url}: {address.failure}.",
         f"Start it, or look at its log: its process may stand still. If its disk is lost: "
         f"gorilla cluster replace {address.member}.",
     )
