@@ -95,6 +95,7 @@ def change(cli: "Cli", wanted: Wanted, how: How, ask: Ask) -> None:
         if how.force:
             cli.out.say(_STERN, "bad")
         cli.confirm(_question(found), yes=how.yes)
+        cli.out.say(f"Making the change, within {how.timeout_s:g} s…", "dim")
         report = _made(cli, ask)
     cli.out.show(report, *report_views(report))
     if how.watch:
