@@ -266,7 +266,7 @@ class Wrapper:
 
     def _pass_on(self, arrived: Arrived) -> None:
         """Give the command a signal, unless the terminal gave it to the whole group already."""
-        if arrived.number in ENDS:
+        if arrived.number in ENDS - {signal.SIGHUP}:  # which tells many to read their files again
             self.asked_to_end = arrived
         if not (self._has_terminal and arrived.from_terminal and self._command):
             self._guard.link.say(Pass(arrived.number, arrived.number in FOR_GROUP))

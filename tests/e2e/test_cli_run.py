@@ -310,10 +310,13 @@ def test_of_several_candidates_one_leads_and_the_next_one_follows_it(gorilla):
 
 
 def test_who_loses_leadership_campaigns_again_and_leads_again(gorilla):
-    command = ["sh", "-c", "echo $GORILLA_FENCING_TOKEN >> terms; exec sleep 60"]
+    script = "trap 'touch hup' HUP; echo $GORILLA_FENCING_TOKEN >> terms"
+    command = ["sh", "-c", f"{script}; while :; do sleep 0.02; done"]
     run = gorilla.start("elect", "again", "--timeout", "3", "--", *command)
     path = gorilla.directory / "terms"
     until(lambda: path.exists() and path.read_text(), "it leads")
+    run.send_signal(signal.SIGHUP)  # which is for the command
+    until((gorilla.directory / "hup").exists, "the command got it")
     call(gorilla.urls[0], "DELETE", "/api/v1/locks/elections%2Fagain?reason=night")
     until(lambda: len(path.read_text().split()) == 2, "it leads again")
     run.terminate()
