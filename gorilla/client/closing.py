@@ -5,7 +5,7 @@ from typing import Final
 from gorilla.client.asking import Asker
 from gorilla.client.ending import Registered, log
 from gorilla.client.errands import ERRAND_S
-from gorilla.client.errors import GorillaError
+from gorilla.client.errors import GorillaError, LockLost
 from gorilla.client.taking import RELEASE_S
 
 ASKING_S: Final = ERRAND_S + 0.5
@@ -34,5 +34,7 @@ async def let_all_go(asker: Asker, registered: Registered) -> None:
             continue
         try:
             await held.let_go()
+        except LockLost as error:
+            log.debug("%s was lost before its client was closed: %s", held.name, error)
         except GorillaError as error:
             log.warning("%s was held when its client was closed: %s", held.name, error)

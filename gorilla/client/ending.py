@@ -262,7 +262,7 @@ class HeldBase(HeldView):
 
 
 def _abandon(keeper: Keeper, hold: Hold) -> None:
-    if hold.standing is Standing.HELD:
+    if hold.is_held and (hold.session is None or hold.session.is_held):
         message = f"{hold.resource!r} was not released: it is extended no more, and ends by itself"
         warnings.warn(message, ResourceWarning, stacklevel=2)
     keeper.abandon()

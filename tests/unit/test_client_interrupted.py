@@ -4,7 +4,9 @@ What Ctrl-C and closed sockets do is tried on real ones: ``tests/e2e/test_client
 """
 
 import asyncio
+import gc
 import logging
+import warnings
 from typing import Any
 
 import pytest
@@ -182,3 +184,20 @@ async def test_a_lock_that_is_given_while_its_client_is_closed_is_let_go():
     assert holders(one) == []
     held = await task
     assert not held._hold.is_held
+
+
+@on_virtual_time
+async def test_what_is_left_in_a_session_ends_with_it_without_a_warning():
+    one = MemoryClient(Node())
+    async with one.session(ttl=15) as session:
+        held = await session.lock("a", timeout=10).acquire()
+    assert holders(one, "a") == []
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del held
+        gc.collect()
+
+    assert warned == []
+    await asyncio.sleep(11)
+    assert tasks() == set()
