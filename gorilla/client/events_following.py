@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from gorilla.client.asking import Asker, ask
 from gorilla.client.calls import Call
-from gorilla.client.calls.events import watch
+from gorilla.client.calls.events import EVENT_STREAM, watch
 from gorilla.client.events_reading import EventReader, Told, TooLargeError
 from gorilla.client.ports import AnswerLost, HttpAnswer, Io, Opened, Stream
 from gorilla.wire.events import PositionEventBody, StreamBody
@@ -134,6 +134,10 @@ class _Opening(Io):
     @override
     async def send(self, endpoint: str, call: Call[Any], timeout_s: float) -> HttpAnswer:
         opened = await self._io.open(endpoint, call, timeout_s)
+        kind = opened.answer.headers.get("content-type", "")
+        if opened.stream is not None and not kind.startswith(EVENT_STREAM):
+            await opened.stream.close()
+            raise AnswerLost(f"what answers is no stream of events but {kind!r}")
         self.stream = opened.stream
         return opened.answer
 
