@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -14,29 +13,9 @@ from gorilla.cli.app import NOUNS, root
 from gorilla.cli.failures import Exit
 from gorilla.cli.options import GLOBAL_OPTIONS, Noun, Verb
 from tests.support.cli import PROGRAM, at_terminal, clean, gorilla, process
+from tests.support.cli_commands import COMMANDS, VERBS
 
 ROOT = Path(__file__).parents[2]
-
-
-def commands(
-    command: click.Command = root, context: click.Context | None = None
-) -> Iterator[tuple[click.Command, click.Context]]:
-    """Yield every command with its context."""
-    context = context or click.Context(command, info_name="gorilla")
-    yield command, context
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            assert found is not None
-            yield from commands(found, click.Context(found, info_name=name, parent=context))
-
-
-COMMANDS = [(command, context) for command, context in commands()]
-VERBS = [
-    pytest.param(command, context, id=context.command_path)
-    for command, context in COMMANDS
-    if not isinstance(command, click.Group)
-]
 
 
 def test_global_options_stand_before_or_after_the_noun_and_the_last_counts(tmp_path):
