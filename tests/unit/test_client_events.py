@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from gorilla.client.asking import Asker
+from gorilla.client.calls.events import EVENT_STREAM
 from gorilla.client.endpoints import Endpoints
 from gorilla.client.errors import InvalidRequest, Unavailable
 from gorilla.client.events_blocking import Events
@@ -20,7 +21,7 @@ from gorilla.wire.events import (
     StreamBody,
 )
 from gorilla.wire.problems import ProblemCode as Code
-from tests.support.scripted import ScriptedIo, Step, ok, problem, refused
+from tests.support.scripted import ScriptedIo, Step, ok, page, problem, refused
 
 A, B = "http://a:4000", "http://b:4000"
 
@@ -54,7 +55,7 @@ def take(watch: Following, count: int) -> list[StreamBody]:
 
 
 def stream(*chunks: bytes, took_s: float = 0.01) -> Step:
-    return Step(ok(), took_s, chunks)
+    return Step(ok(content_type=EVENT_STREAM), took_s, chunks)
 
 
 def last_ids(io: ScriptedIo) -> list[str | None]:
@@ -216,3 +217,10 @@ def test_there_is_nothing_more_once_it_is_closed():
     assert list(events) == []
     events.close()
     assert events.last_id == 1
+
+
+def test_what_is_no_stream_of_events_is_not_watched():
+    io = ScriptedIo([Step(page(200))] * 100)
+
+    with pytest.raises(Unavailable, match="no stream of events but 'text/html'"):
+        take(following(io), 1)
