@@ -161,7 +161,9 @@ class _Asking(Generic[T]):
             # Nobody has the request, so it may become another one that waits for what is left.
             self._call = self._call.shortened(max(WAIT_S_MIN, wait_left_s))
         self._attempts += 1
-        timeout_s = min(self._until_s - now_s, self._attempt_s + wait_left_s)
+        # Asked again as it was, a wait may begin anew there, and its answer comes after all of it.
+        patience_s = self._wait_s if self._uncertain else wait_left_s
+        timeout_s = min(self._until_s - now_s, self._attempt_s + patience_s)
         try:
             answer = await self._io.send(endpoint, self._call, timeout_s)
         except NotSent as error:

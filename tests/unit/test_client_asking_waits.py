@@ -59,6 +59,7 @@ def test_a_wait_that_may_go_on_somewhere_is_asked_for_again_as_it_was():
     asked(io, 120.0)
 
     assert len({attempt.sent for attempt in io.attempts}) == 1
+    assert io.attempts[1].timeout_s == 135.0 - 45.0, "it may wait there for all of it once more"
 
 
 def test_a_wait_under_a_key_of_the_callers_own_is_never_made_another_request():
