@@ -85,6 +85,13 @@ class AsyncClient(AsyncHolds, AsyncPlainCalls, ClientBase):
         await self._let_all_go()
         await self._io.close()
 
+    async def hang_up(self) -> None:
+        """End what other tasks ask for just now, and close all connections; release nothing.
+
+        What is held stays held until its timeout, and what was being granted may be.
+        """
+        await self._io.close()
+
     async def __aenter__(self) -> Self:
         """Return the client itself; it is closed at the end of the block."""
         return self

@@ -134,42 +134,36 @@ class Conflict(RequestRefused):
         return _told(None if self.problem is None else self.problem.resource)
 
 
-class LockHeld(Conflict):
-    """Another owner holds the lock, or queued for it before."""
+class _InTheWay(Conflict):
+    """Somebody is in the way."""
 
     @property
     def holder(self) -> HolderBody | None:
         """Who holds it."""
         return _told(None if self.problem is None else self.problem.holder)
+
+    @property
+    def explain(self) -> ExplanationBody | None:
+        """All that is known of why."""
+        return _told(None if self.problem is None else self.problem.explain)
+
+
+class LockHeld(_InTheWay):
+    """Another owner holds the lock, or queued for it before."""
 
     @property
     def reserved_for(self) -> str | None:
         """Who comes first in its queue, when that is what is in the way."""
         return _told(None if self.problem is None else self.problem.reserved_for)
 
-    @property
-    def explain(self) -> ExplanationBody | None:
-        """All that is known of why."""
-        return _told(None if self.problem is None else self.problem.explain)
 
-
-class WaitTimeout(Conflict):
+class WaitTimeout(_InTheWay):
     """The lock did not become free while the request waited for it."""
 
     @property
     def waited_s(self) -> float | None:
         """How long it waited (seconds)."""
         return _told(None if self.problem is None else self.problem.waited)
-
-    @property
-    def holder(self) -> HolderBody | None:
-        """Who holds it."""
-        return _told(None if self.problem is None else self.problem.holder)
-
-    @property
-    def explain(self) -> ExplanationBody | None:
-        """All that is known of why."""
-        return _told(None if self.problem is None else self.problem.explain)
 
 
 class Deadlock(Conflict):

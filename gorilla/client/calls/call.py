@@ -7,6 +7,7 @@ goes on working with a newer cluster.
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -137,6 +138,7 @@ def new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
 
 
+@cache
 def decoder(body: type[S]) -> Callable[[bytes], S]:
     """Return what reads a body of this shape; members that it does not know are left out."""
     decoder: msgspec.json.Decoder[S] = msgspec.json.Decoder(body)
