@@ -98,7 +98,9 @@ def acquire(
     options = _checked(asked, shared=shared)
     if asked["wait"]:
         cli.out.remark(f"Waiting for {', '.join(resources)}, up to {told(asked['wait'])}.")
-    owner = options.pop("owner") or _owner(cli, asked["session"])
+    owner = options.pop("owner")
+    if owner is None:
+        owner = _owner(cli, asked["session"])
     if len(resources) > 1:
         several = cli.client().acquire_all(resources, owner=owner, **options)
         if quiet:

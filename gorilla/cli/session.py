@@ -53,7 +53,7 @@ def session() -> None:
 def open_(cli: Cli, /, ttl: float, owner: str | None, metadata: str | None, *, quiet: bool) -> None:
     """Open a session, and print its id, which is a secret."""
     value = None if metadata is None else json_or_text(metadata)
-    body = cli.client().sessions.open(ttl, owner or cli.owner(), metadata=value)
+    body = cli.client().sessions.open(ttl, cli.owner() if owner is None else owner, metadata=value)
     if quiet:
         cli.out.show(body.id, body.id)
     else:
