@@ -256,18 +256,18 @@ class UnexpectedAnswer(RequestRefused):
     """The answer is none of Gorilla's: there is something else at that address, or in the way."""
 
 
-class Unavailable(GorillaError):
-    """No node could do it before the deadline; nothing was done, and nothing will be."""
+class _NoAnswer(GorillaError):
+    """No definite answer came in time.
+
+    Attributes:
+        detail: What happened, in words.
+        refusal: What the last node said; None when no answer came from it.
+        attempts: How often it was tried.
+
+    """
 
     def __init__(self, detail: str, refusal: Refusal | None = None, attempts: int = 0) -> None:
-        """Say why.
-
-        Args:
-            detail: In words.
-            refusal: What the last node said; None when it could not be reached.
-            attempts: How often it was tried.
-
-        """
+        """Say what happened."""
         super().__init__(detail, refusal, attempts)
         self.detail = detail
         self.refusal = refusal
@@ -279,7 +279,7 @@ class Unavailable(GorillaError):
 
     @property
     def code(self) -> str | None:
-        """What the last node said, for machines; None when it could not be reached."""
+        """What the last node said, for machines; None when no answer came from it."""
         return None if self.refusal is None else self.refusal.code
 
     @property
@@ -288,28 +288,16 @@ class Unavailable(GorillaError):
         return None if self.refusal is None else self.refusal.problem
 
 
-class OutcomeUnknown(GorillaError):
+class Unavailable(_NoAnswer):
+    """No node could do it before the deadline; nothing was done, and nothing will be."""
+
+
+class OutcomeUnknown(_NoAnswer):
     """The request may have been done, or may be yet; no definite answer came in time.
 
     Asking again is safe: under the same idempotency key the first answer comes again, and the same
     owner gets the same lock. What was granted unseen ends by itself after its timeout.
     """
-
-    def __init__(self, detail: str, refusal: Refusal | None = None, attempts: int = 0) -> None:
-        """Say what is known; as :class:`Unavailable`."""
-        super().__init__(detail, refusal, attempts)
-        self.detail = detail
-        self.refusal = refusal
-        self.attempts = attempts
-
-    @override
-    def __str__(self) -> str:
-        return self.detail
-
-    @property
-    def code(self) -> str | None:
-        """What the last node said, for machines; None when no answer came."""
-        return None if self.refusal is None else self.refusal.code
 
 
 class LossReason(StrEnum):
