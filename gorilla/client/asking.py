@@ -107,7 +107,7 @@ async def ask(
     rounds = 0
     while True:
         rounds += 1
-        for endpoint in endpoints.order(io.now_s()):
+        for endpoint in endpoints.order():
             answered = await asking.attempt(endpoint)
             if answered is not None:
                 return answered
@@ -236,7 +236,7 @@ class _Asking(Generic[T]):
         """Note that nothing was done there."""
         self._troubles[endpoint] = why
         self._lasting_at.discard(endpoint)
-        self._endpoints.failed(endpoint, self._io.now_s())
+        self._endpoints.failed(endpoint)
 
     def _lost(self, endpoint: str, why: str) -> None:
         """Note that something may have been done there."""

@@ -7,9 +7,6 @@ from typing import Final
 
 from gorilla.client.settings import endpoint_of
 
-FAILED_S: Final = 5.0
-"""For how long an endpoint that failed is asked last."""
-
 PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 1.0
 """The longest random pause after the first, and after any, round of all endpoints (seconds)."""
@@ -31,30 +28,29 @@ class Endpoints:
         self._rng = rng
         self._guard = threading.Lock()
         self._urls = rng.sample(urls, len(urls))
-        self._failed_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._urls)
 
-    def order(self, now_s: float) -> list[str]:
-        """Return all of them: the last good one first, those that failed of late last."""
+    def order(self) -> list[str]:
+        """Return all of them: the last good one first, the one that failed last at the end."""
         with self._guard:
-            failed = {url: at_s for url, at_s in self._failed_s.items() if now_s - at_s < FAILED_S}
-            return sorted(self._urls, key=lambda url: failed.get(url, float("-inf")))
+            return list(self._urls)
 
     def good(self, url: str) -> None:
         """Note that an endpoint answered: it is the first to be asked from now on."""
-        with self._guard:
-            self._failed_s.pop(url, None)
-            if url in self._urls and self._urls[0] != url:
-                self._urls.remove(url)
-                self._urls.insert(0, url)
+        self._move(url, 0)
 
-    def failed(self, url: str, now_s: float) -> None:
-        """Note that an endpoint could not be asked, or said that it is not fit."""
+    def failed(self, url: str) -> None:
+        """Note that an endpoint could not be asked, or is not fit: it is the last from now on."""
+        self._move(url, len(self._urls))
+
+    def _move(self, url: str, place: int) -> None:
         with self._guard:
-            self._failed_s[url] = now_s
+            if url in self._urls:
+                self._urls.remove(url)
+                self._urls.insert(place, url)
 
     def pause_s(self, rounds: int) -> float:
         """Return how long to pause after so many rounds (from 1): full jitter, ever longer."""

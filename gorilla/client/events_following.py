@@ -107,7 +107,7 @@ class Following:
 
     async def _leave(self) -> None:
         """Go on elsewhere, if there is anywhere else."""
-        self._asker.endpoints.failed(self._endpoint, self._asker.now_s())
+        self._asker.endpoints.failed(self._endpoint)
         await self._hang_up()
 
     async def _hang_up(self) -> None:

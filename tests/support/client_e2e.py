@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from gorilla.client import AsyncClient, Client
-from gorilla.client.clock import now_s
 from tests.support.client_e2e_lines import Lines, State
 from tests.support.nodes import Nodes
 from tests.support.real_cluster import call, running_nodes
@@ -102,6 +101,12 @@ class Place:
 
         await eventually(waits, f"{count} wait for {resource}")
 
+    async def until_held(self, resource: str) -> None:
+        async def held() -> bool:
+            return bool(await self.owners(resource))
+
+        await eventually(held, f"{resource} is held")
+
     async def until_free(self, resource: str, within_s: float = WITHIN_S) -> None:
         async def free() -> bool:
             seen = await self.look(resource)
@@ -156,11 +161,10 @@ class Program:
     @property
     def node(self) -> str:
         """Name of the node that is asked next."""
-        return self._place.name_of(self.client._asker.endpoints.order(now_s())[0])
+        return self._place.name_of(self.client._asker.endpoints.order()[0])
 
     async def talks_to(self, name: str) -> None:
         """Let the client ask this node from now on."""
-        self.client._asker.endpoints._failed_s.clear()
         self.client._asker.endpoints.good(self._place.lines[name].url)
 
     async def do(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:

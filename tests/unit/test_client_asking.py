@@ -289,21 +289,34 @@ def test_a_call_for_one_node_is_asked_there_and_once():
     assert [attempt.endpoint for attempt in io.attempts] == [B]
 
 
-def test_the_node_that_answered_is_asked_first_and_one_that_failed_last_for_a_while():
+def test_the_node_that_answered_is_asked_first_and_the_one_that_failed_last():
     nodes = endpoints(*NODES)
-    first, second, third = nodes.order(0.0)
+    first, second, third = nodes.order()
     nodes.good(third)
-    assert nodes.order(0.0) == [third, first, second]
+    assert nodes.order() == [third, first, second]
 
-    nodes.failed(third, 10.0)
+    nodes.failed(third)
+    assert nodes.order() == [first, second, third]
+    nodes.failed(first)
+    assert nodes.order() == [second, third, first]
+    nodes.good("http://another:1")
+    assert sorted(nodes.order()) == sorted(NODES)
 
-    assert nodes.order(10.0) == [first, second, third]
-    assert nodes.order(14.9) == [first, second, third]
-    assert nodes.order(15.0) == [third, first, second]
+
+def test_a_node_that_failed_is_not_asked_first_again_as_long_as_another_one_serves():
+    io = ScriptedIo([lost(), ok(), ok()])
+    nodes = endpoints(A, B)
+
+    for _ in range(3):
+        run_now(ask(io, nodes, write(), 15.0, 6.0))
+        io.pass_time(60.0)
+
+    first, *others = [attempt.endpoint for attempt in io.attempts]
+    assert first not in others
 
 
 def test_many_clients_begin_at_different_nodes():
-    first = {Endpoints(NODES, random.Random(seed)).order(0.0)[0] for seed in range(20)}
+    first = {Endpoints(NODES, random.Random(seed)).order()[0] for seed in range(20)}
 
     assert first == set(NODES)
 
