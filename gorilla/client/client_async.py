@@ -82,6 +82,7 @@ class AsyncClient(AsyncHolds, AsyncPlainCalls, ClientBase):
 
         Calls that are under way raise :class:`ClosedError`. May be called again.
         """
+        self._io.end_waits()
         await self._let_all_go()
         await self._io.close()
 

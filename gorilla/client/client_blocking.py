@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from gorilla.client.areas_blocking import Cluster, Policies, Sessions, Snapshots
-from gorilla.client.errands import ErrandsNow
+from gorilla.client.errands import Errands
 from gorilla.client.http_urllib3 import BlockingIo
 from gorilla.client.making import ClientBase
 from gorilla.client.making_blocking import Holds
@@ -66,7 +66,7 @@ class Client(Holds, PlainCalls, ClientBase):
             attempt_s=attempt_s,
         )
         self._io = BlockingIo(settings)
-        super().__init__(settings, self._io, ErrandsNow())
+        super().__init__(settings, self._io, Errands())
         self.sessions = Sessions(self._asker)
         self.policies = Policies(self._asker)
         self.cluster = Cluster(self._asker)
@@ -77,6 +77,7 @@ class Client(Holds, PlainCalls, ClientBase):
 
         Calls that are under way raise :class:`ClosedError`. May be called again.
         """
+        self._io.end_waits()
         self._let_all_go()
         self._io.close()
 

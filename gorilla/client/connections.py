@@ -21,6 +21,7 @@ class Attempt:
         is_sent: Whether the node may have got any of it.
         is_requesting: Whether it is on its way.
         is_kept: Whether it goes on as a stream.
+        is_waiting: Whether its caller queues for a lock.
         ended: Why another thread ended it.
 
     """
@@ -30,6 +31,7 @@ class Attempt:
         self.is_sent = False
         self.is_requesting = False
         self.is_kept = False
+        self.is_waiting = False
         self.ended: str | None = None
         self._guard = threading.Lock()
         self._socket: socket.socket | None = None

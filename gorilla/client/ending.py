@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gorilla.client.asking import Asker
+from gorilla.client.errands import about
 from gorilla.client.errors import ForkedError, GorillaError, LockLost, LossReason
 from gorilla.client.held import HeldView
 from gorilla.client.holding import Hold, Standing
@@ -86,6 +87,7 @@ class HeldBase(HeldView):
         self._keeper = keeper
         self._registered = registered
         self._wishes = wishes
+        self._locks = about(wanted.resources, owner)
         self._abandoned: weakref.finalize[..., HeldBase] | None = None
         extension.afterwards = partial(_after_extension, weakref.ref(self))
         if keeper is not None:
@@ -197,7 +199,7 @@ class HeldBase(HeldView):
             self._keeper.stop()
         try:
             async with self._alone():
-                await let_go(self._asker, self._registered.errands, self._extension)
+                await let_go(self._asker, self._registered.errands, self._extension, self._locks)
         finally:
             self._hold.released()
             await self._dismiss()
@@ -242,7 +244,7 @@ class HeldBase(HeldView):
     async def _leave_nothing(self) -> None:
         """After its time is over here: end what the cluster may still count as held."""
         try:
-            await let_go(self._asker, self._registered.errands, self._extension)
+            await let_go(self._asker, self._registered.errands, self._extension, self._locks)
         except GorillaError as error:
             log.debug("%s may be held for a moment longer: %s", self.resource, error)
 
@@ -295,6 +297,7 @@ async def acquire(
         GorillaError: Why it can't be had.
 
     """
+    await registered.errands.over(about(wanted.resources, owner))
     registered.reserve(wanted.resources, owner)
     try:
         taken = await take(asker, registered.errands, wanted, owner)

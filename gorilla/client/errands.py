@@ -1,56 +1,88 @@
 """What interrupted calls leave behind in the cluster, and who clears it up.
 
 A request that is cancelled may be done all the same, and its answer, which nobody reads, may say
-that a lock was granted. So whoever is interrupted leaves an errand: ask again under the same key,
-and let go of what was given.
+that a lock was granted. So whoever is interrupted leaves an errand: look whether it was, and let go
+of it.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from dataclasses import replace
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
 from gorilla.client.asking import Asker
 from gorilla.client.blocking import run_now
 from gorilla.client.calls import Call
-from gorilla.client.errors import ClosedError, GorillaError
+from gorilla.client.errors import ClosedError, GorillaError, OutcomeUnknown, Unavailable
 
 T = TypeVar("T")
 
 log: Final = logging.getLogger("gorilla.client")
 
 ERRAND_S: Final = 1.5
-"""Longest time of one errand (seconds): somebody pressed Ctrl-C and waits for it."""
+"""Longest time of an errand, and again of its release (seconds): somebody pressed Ctrl-C."""
 
-ERRAND_ATTEMPT_S: Final = 0.75
-"""Longest time of one of its attempts (seconds): what is given was given before, or waits."""
+DOUBTS_MAX: Final = 1024
 
 Errand = Coroutine[Any, Any, None]
+About = frozenset[tuple[str, str]]
+"""Locks, each with the owner for whom."""
 
 
-class Errands(Protocol):
-    """Sees to errands; what fails of them ends by itself in the cluster, after its timeout."""
+def about(resources: Iterable[str], owner: str) -> About:
+    """Return what a request is about."""
+    return frozenset((resource, owner) for resource in resources)
 
-    def begin(self, errand: Errand) -> None:
-        """See to an errand, before the client is closed."""
+
+class Doubts:
+    """Secrets of locks that may have been released, or may be yet: nobody knows.
+
+    The cluster gives the same owner the same lock again, with the same secret. A request to release
+    it that is on its way still would end it under its new holder.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._secrets: dict[str, None] = {}
+
+    def __contains__(self, secret: str) -> bool:
+        """Whether it may be released by a request of long ago."""
+        return secret in self._secrets
+
+    def note(self, secret: str) -> None:
+        """Doubt from now on; of very many the oldest is forgotten."""
+        self._secrets[secret] = None
+        if len(self._secrets) > DOUBTS_MAX:
+            del self._secrets[next(iter(self._secrets))]
+
+    def settle(self, secret: str) -> None:
+        """Doubt no more: it was released, so nothing can end it again."""
+        self._secrets.pop(secret, None)
+
+
+class Errands:
+    """Sees to errands at once: who is interrupted waits for it.
+
+    Attributes:
+        doubts: What may be released by a request that is on its way still.
+
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.doubts = Doubts()
+
+    def begin(self, errand: Errand, locks: About) -> None:  # noqa: ARG002 - it is done at once
+        """See to an errand about ``locks``; what fails of it ends by itself in the cluster."""
+        run_now(_quiet(errand))
+
+    async def over(self, locks: About) -> None:
+        """Wait until there is no errand about these; what is asked for next is not undone by it."""
 
     async def settle(self) -> None:
         """Wait until all errands are done, within a bound."""
-
-
-class ErrandsNow(Errands):
-    """Sees to an errand at once: who is interrupted waits for it."""
-
-    @override
-    def begin(self, errand: Errand) -> None:
-        run_now(_quiet(errand))
-
-    @override
-    async def settle(self) -> None:
-        """Do nothing: whoever has one is at it."""
 
 
 class ErrandsLater(Errands):
@@ -58,10 +90,11 @@ class ErrandsLater(Errands):
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        super().__init__()
+        self._tasks: dict[asyncio.Task[None], About] = {}
 
     @override
-    def begin(self, errand: Errand) -> None:
+    def begin(self, errand: Errand, locks: About) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -69,13 +102,16 @@ class ErrandsLater(Errands):
             errand.close()
             return
         task = loop.create_task(_quiet(errand), name="gorilla-clears-up")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = locks
+        task.add_done_callback(self._tasks.pop)
+
+    @override
+    async def over(self, locks: About) -> None:
+        await _ended([task for task, own in self._tasks.items() if not own.isdisjoint(locks)])
 
     @override
     async def settle(self) -> None:
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=2 * ERRAND_S)
+        await _ended(list(self._tasks))
 
 
 def is_interruption(error: BaseException) -> bool:
@@ -83,14 +119,23 @@ def is_interruption(error: BaseException) -> bool:
     return not isinstance(error, GorillaError) or isinstance(error, ClosedError)
 
 
-async def undo(asker: Asker, call: Call[T], release: Callable[[T], Call[None]]) -> None:
-    """Ask once more for what an interrupted ``call`` asked for, and let go of what is given.
+async def undo(asker: Asker, calls: Sequence[Call[T]], release: Callable[[T], Call[None]]) -> None:
+    """Find out by ``calls``, the next one if one gets no answer, what was given, and release it."""
+    share_s = ERRAND_S / len(calls)
+    for call in calls:
+        try:
+            answered = await asker.ask(call, deadline_s=share_s, attempt_s=ERRAND_S / 2)
+        except (Unavailable, OutcomeUnknown) as error:
+            log.debug("what was interrupted is looked for again: %s", error)
+        else:
+            given = release(answered.value)
+            await asker.ask(given, deadline_s=ERRAND_S, attempt_s=ERRAND_S / 2)
+            return
 
-    It is given at once when it was given before. Else it stands in the queue for a moment longer.
-    """
-    again = replace(call, wait_s=0.0, with_wait=None)
-    answered = await asker.ask(again, deadline_s=ERRAND_S, attempt_s=ERRAND_ATTEMPT_S)
-    await asker.ask(release(answered.value), deadline_s=ERRAND_S, attempt_s=ERRAND_ATTEMPT_S)
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks, timeout=2 * ERRAND_S)
 
 
 async def _quiet(errand: Errand) -> None:

@@ -74,6 +74,8 @@ class AsyncIo(Io):
         self._settings = settings
         self._pid = os.getpid()
         self._closing = asyncio.Event()
+        self._is_waiting_over = False
+        self._waits: set[asyncio.Timeout] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
@@ -115,13 +117,30 @@ class AsyncIo(Io):
     async def _send(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> HttpAnswer:
         self.check()
         attempt = Attempt()
+        waiting = asyncio.timeout(timeout_s)
+        if call.wait_s:
+            self._waits.add(waiting)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with waiting:
+                if call.wait_s and self._is_waiting_over:
+                    raise ClosedError
                 response = await self._request(endpoint, call, attempt, timeout_s)
                 async with response:
                     return HttpAnswer(response.status, _lower(response), await _read(response))
         except _FAILURES as error:
+            if call.wait_s and self._is_waiting_over:
+                raise ClosedError from error
             raise self.failure(attempt, error) from error
+        finally:
+            self._waits.discard(waiting)
+
+    def end_waits(self) -> None:
+        """Let nobody wait for a lock any more: it is about to be closed. All else goes on."""
+        if os.getpid() != self._pid:
+            return
+        self._is_waiting_over = True
+        for waiting in self._waits:
+            waiting.reschedule(0.0)
 
     @override
     async def open(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> Opened:

@@ -51,6 +51,8 @@ POOLS_MAX: Final = 64
 CONNECTIONS_KEPT: Final = 64
 """Idle connections that are kept for each endpoint."""
 
+CLOSED: Final = "the client was closed"
+
 _PIECE_BYTES: Final = 64 * 1024
 _FAILURES: Final = (HTTPError, HTTPException, OSError, ValueError)
 
@@ -71,6 +73,7 @@ class BlockingIo(Io):
         self._settings = settings
         self._pid = os.getpid()
         self._closing = threading.Event()
+        self._is_waiting_over = False
         self._guard = threading.Lock()
         self._pools: OrderedDict[str, HTTPConnectionPool] = OrderedDict()
         self._attempts: set[Attempt] = set()
@@ -93,7 +96,11 @@ class BlockingIo(Io):
     @override
     async def send(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> HttpAnswer:
         """Ask one node once."""
-        with self._attempting() as attempt, self._watching(endpoint, call, attempt):
+        is_waiting = call.wait_s > 0
+        with (
+            self._attempting(is_waiting=is_waiting) as attempt,
+            self._watching(endpoint, call, attempt),
+        ):
             until_s = clock.now_s() + timeout_s
             response = None
             try:
@@ -158,19 +165,32 @@ class BlockingIo(Io):
             pools = list(self._pools.values())
             self._pools.clear()
         for attempt in attempts:
-            attempt.end("the client was closed")
+            attempt.end(CLOSED)
         for pool in pools:
             pool.close()
 
+    def end_waits(self) -> None:
+        """Let nobody wait for a lock any more: it is about to be closed. All else goes on."""
+        if os.getpid() != self._pid:
+            return
+        with self._guard:
+            self._is_waiting_over = True
+            waiting = [attempt for attempt in self._attempts if attempt.is_waiting]
+        for attempt in waiting:
+            attempt.end(CLOSED)
+
     @contextlib.contextmanager
-    def _attempting(self) -> Iterator[Attempt]:
+    def _attempting(self, *, is_waiting: bool = False) -> Iterator[Attempt]:
         self.check()
         attempt = Attempt()
+        attempt.is_waiting = is_waiting
         with self._guard:
             self._attempts.add(attempt)
         before = current.set(attempt)
         try:
             self.check()
+            if is_waiting and self._is_waiting_over:
+                raise ClosedError
             yield attempt
         finally:
             current.reset(before)
@@ -216,7 +236,7 @@ class BlockingIo(Io):
 
     def failure(self, attempt: Attempt, error: Exception) -> Exception:
         """Say what a failed attempt means."""
-        if self._closing.is_set():
+        if attempt.ended == CLOSED:
             return ClosedError()
         why = attempt.ended or reason_of(error, is_sent=attempt.is_sent)
         return AnswerLost(why) if attempt.is_sent else NotSent(why)

@@ -71,7 +71,8 @@ async def open_session(
         answered = await asker.ask(call)
     except BaseException as error:
         if is_interruption(error):
-            errands.begin(undo(asker, call, lambda opened: sessions.end(opened.id)))
+            errand = undo(asker, [call], lambda opened: sessions.end(opened.id))
+            errands.begin(errand, frozenset())
         raise
     given: SessionBody = answered.value
     hold = Hold(

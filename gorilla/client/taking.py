@@ -1,21 +1,23 @@
 """How a hold begins and ends: asks for a lock, waits for it, and lets it go."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from math import inf, isfinite
 from typing import Any, Final
 
 from msgspec import UNSET
 
-from gorilla.client.asking import Asker
+from gorilla.client.asking import Answered, Asker
 from gorilla.client.calls import Call, groups, locks
-from gorilla.client.errands import ERRAND_S, Errands, is_interruption, undo
+from gorilla.client.errands import ERRAND_S, About, Errands, about, is_interruption, undo
 from gorilla.client.errors import (
     GorillaError,
     LockLost,
     LossReason,
     NotFound,
     OutcomeUnknown,
+    RequestRefused,
     Unavailable,
     WaitTimeout,
 )
@@ -40,6 +42,12 @@ WAIT_S: Final = 300.0
 
 RELEASE_S: Final = 5.0
 """Longest time that the end of a block waits for its release (seconds)."""
+
+HEARD_S: Final = 1.0
+"""After so long a request that got no answer waits in the queue: it was heard (seconds)."""
+
+UNDONE_S: Final = 5.0
+"""How long at most what is given to somebody who was interrupted may outlive it (seconds)."""
 
 OnLost = Callable[[LockLost], object]
 OnExtended = Callable[[], object]
@@ -95,9 +103,11 @@ class Wanted:
         """What people read."""
         return ", ".join(self.resources)
 
-    def call(self, owner: str, wait_s: float) -> Call[Any]:
-        """Return the call that asks for it."""
+    def call(self, owner: str, wait_s: float, at_most_s: float = inf) -> Call[Any]:
+        """Return the call that asks for it, for no longer than ``at_most_s``."""
         fields = self._fields(owner, wait_s)
+        if self.timeout_s is not None:
+            fields["timeout"] = min(self.timeout_s, at_most_s)
         if self.is_group:
             return groups.acquire(AcquireAllBody(resources=self.resources, **fields))
         return locks.acquire(self.resources[0], AcquireBody(**fields))
@@ -159,7 +169,10 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
     while True:
         left_s = inf if wanted.wait_s is None else wanted.wait_s - (asker.now_s() - started_s)
         try:
-            return await _ask(asker, errands, wanted, owner, max(0.0, min(left_s, WAIT_S)))
+            wait_s = max(0.0, min(left_s, WAIT_S))
+            answered = await _ask(asker, errands, wanted, owner, wait_s)
+            if await _is_ours(asker, errands, wanted, answered.value):
+                return await _begun(asker, errands, wanted, owner, answered)
         except WaitTimeout:
             # The cluster's bound on waits is lower than ours: stand in the queue again.
             if asker.now_s() - started_s >= (inf if wanted.wait_s is None else wanted.wait_s) - 0.1:
@@ -171,15 +184,48 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
             pause_s = min(5.0, 2 * pause_s)
 
 
-async def _ask(asker: Asker, errands: Errands, wanted: Wanted, owner: str, wait_s: float) -> Taken:
-    """Ask once, and settle how long the hold surely lasts."""
+async def _ask(
+    asker: Asker, errands: Errands, wanted: Wanted, owner: str, wait_s: float
+) -> Answered[GroupBody | LockBody]:
+    """Ask once; whoever is interrupted lets go of what was given, or leaves the queue."""
     call = wanted.call(owner, wait_s)
+    asked_s = asker.now_s()
     try:
-        answered = await asker.ask(call)
+        return await asker.ask(call)
     except BaseException as error:
         if is_interruption(error):
-            errands.begin(undo(asker, call, wanted.release_of))
+            # Who has waited for a while was heard, and is not to stand in the queue once more.
+            # Without a wait the same owner is given what it was given before, or what is free.
+            looks = [wanted.call(owner, 0.0, UNDONE_S)]
+            if not wait_s or asker.now_s() - asked_s < HEARD_S:
+                looks.insert(0, replace(call, wait_s=0.0, with_wait=None))
+            errand = undo(asker, looks, wanted.release_of)
+            errands.begin(errand, about(wanted.resources, owner))
         raise
+
+
+async def _is_ours(
+    asker: Asker, errands: Errands, wanted: Wanted, body: GroupBody | LockBody
+) -> bool:
+    """Return whether it was given anew, or end what may be released by a request of long ago."""
+    kind: Kind[Any] = wanted.kind_of(body)
+    secret = kind.read(body).secret
+    if secret not in errands.doubts:
+        return True
+    with suppress(NotFound):
+        await asker.ask(wanted.release_of(body), deadline_s=RELEASE_S)
+    errands.doubts.settle(secret)
+    return False
+
+
+async def _begun(
+    asker: Asker,
+    errands: Errands,
+    wanted: Wanted,
+    owner: str,
+    answered: Answered[Any],
+) -> Taken:
+    """Settle how long what was given surely lasts."""
     kind: OneLock | Group = wanted.kind_of(answered.value)
     kept = kind.read(answered.value)
     hold = Hold(
@@ -191,18 +237,20 @@ async def _ask(asker: Asker, errands: Errands, wanted: Wanted, owner: str, wait_
         expires_s=inf if wanted.timeout_s is None else answered.sent_s + kept.left_s,
         session=wanted.session,
     )
+    extension = Extension(asker, hold, kind)
+    locks = about(wanted.resources, owner)
     if wanted.timeout_s is not None:
         try:
             await _count_from_now(asker, hold, kind, kept.left_s)
         except BaseException as error:
             if is_interruption(error):
-                errands.begin(let_go(asker, errands, Extension(asker, hold, kind)))
+                errands.begin(let_go(asker, errands, extension, locks, ERRAND_S), locks)
             raise
     if wanted.max_lifetime_s is not None:
         hold.ends_s = asker.now_s() + wanted.max_lifetime_s
     if hold.look(asker.now_s()) is not None:
         # It was granted, and was over before we could know.
-        await let_go(asker, errands, Extension(asker, hold, kind))
+        await let_go(asker, errands, extension, locks)
     hold.check(asker.now_s())
     return Taken(hold, kind)
 
@@ -227,9 +275,13 @@ async def _count_from_now(asker: Asker, hold: Hold, kind: Kind[Any], left_s: flo
 
 
 async def let_go(
-    asker: Asker, errands: Errands, extension: Extension, deadline_s: float = RELEASE_S
+    asker: Asker,
+    errands: Errands,
+    extension: Extension,
+    locks: About,
+    deadline_s: float = RELEASE_S,
 ) -> None:
-    """Release a hold, whatever is left of it; afterwards it counts as released.
+    """Release a hold of ``locks``, whatever is left of it; afterwards it counts as released.
 
     When it is interrupted it is done all the same, as an errand.
 
@@ -247,6 +299,8 @@ async def let_go(
         lost = LockLost(hold.resource, hold.fencing_token, LossReason.NOT_FOUND)
         raise (hold.error or lost) from error
     except BaseException as error:
+        if not isinstance(error, RequestRefused | Unavailable):
+            errands.doubts.note(hold.secret)
         if not isinstance(error, GorillaError) and deadline_s > ERRAND_S:
-            errands.begin(let_go(asker, errands, extension, ERRAND_S))
+            errands.begin(let_go(asker, errands, extension, locks, ERRAND_S), locks)
         raise

@@ -14,7 +14,7 @@ import pytest
 from gorilla.client.calls import Call
 from gorilla.client.closing import let_all_go
 from gorilla.client.errands import ERRAND_S
-from gorilla.client.errors import LockLost, LossReason
+from gorilla.client.errors import LockLost, LossReason, OutcomeUnknown
 from tests.support.client_memory import Fate, MemoryClient
 from tests.support.service import Node, on_virtual_time
 
@@ -37,13 +37,13 @@ async def cancelled(task: "asyncio.Task[Any]") -> None:
         await task
 
 
-@pytest.mark.parametrize("wait", [0, 20])
+@pytest.mark.parametrize(("wait", "after_s", "keys"), [(0, 2, 1), (20, 0.5, 1), (20, 2, 2)])
 @on_virtual_time
-async def test_a_grant_that_nobody_reads_is_let_go(wait: float):
+async def test_a_grant_that_nobody_reads_is_let_go(wait: float, after_s: float, keys: int):
     one = MemoryClient(Node())
     one.io.fate = lambda _call: Fate.SLOW
     task = asyncio.ensure_future(one.lock("db", timeout=600, wait=wait).acquire())
-    await asyncio.sleep(1)
+    await asyncio.sleep(after_s)
     assert len(holders(one)) == 1
 
     one.io.fate = lambda _call: Fate.SERVED
@@ -52,8 +52,50 @@ async def test_a_grant_that_nobody_reads_is_let_go(wait: float):
     await asyncio.sleep(ERRAND_S)
     assert holders(one) == []
     assert tasks() == set()
-    assert len({call.key for call in one.io.sent if call.method == "POST"}) == 1
+    assert len({call.key for call in one.io.sent if call.method == "POST"}) == keys
     await (await one.lock("db", timeout=600).acquire()).release()
+
+
+@on_virtual_time
+async def test_who_asks_again_at_once_keeps_what_it_gets():
+    """Its owner is the same, so the cluster has one lock for both of its requests."""
+    one = MemoryClient(Node())
+    one.io.fate = lambda _call: Fate.SLOW
+    lock = one.lock("db", timeout=600)
+    task = asyncio.ensure_future(lock.acquire())
+    await asyncio.sleep(1)
+    owner = one._owners._tasks[task]
+    one.io.fate = lambda _call: Fate.SLOW
+    await cancelled(task)
+
+    held = await one.lock("db", timeout=600, owner=owner).acquire()
+
+    one.io.fate = lambda _call: Fate.SERVED
+    await asyncio.sleep(60)
+    assert holders(one) == [owner]
+    held.check()
+    await held.release()
+
+
+@on_virtual_time
+async def test_a_late_release_does_not_end_what_the_same_owner_was_given_again():
+    one = MemoryClient(Node())
+    lock = one.lock("db", timeout=600)
+    first = await lock.acquire()
+    number = first.fencing_token
+    one.io.fate = lambda call: Fate.SILENT if call.method == "DELETE" else Fate.SERVED
+    with pytest.raises(OutcomeUnknown):
+        await first.release()
+    late = [call for call in one.io.sent if call.method == "DELETE"][-1]
+    one.io.fate = lambda _call: Fate.SERVED
+
+    again = await lock.acquire()
+    await one.io._serve(late)
+
+    assert holders(one) == [again.owner]
+    assert again.fencing_token > number
+    await again.status()
+    await again.release()
 
 
 @on_virtual_time
@@ -86,7 +128,7 @@ async def test_whoever_is_cancelled_in_the_queue_leaves_it_and_is_granted_nothin
 
     await cancelled(second)
 
-    await asyncio.sleep(ERRAND_S + 0.1)
+    await asyncio.sleep(0.1)
     assert waiting(one) == 0
     await first.release()
     assert holders(one) == []
