@@ -126,3 +126,23 @@ class MemoryClient(AsyncHolds):
         self._asker = Asker(self.io, endpoints, known)
         self._owners = Owners("test")
         self._registered = self.registered = Registry(ErrandsLater())
+
+
+def client(**settings: Any) -> MemoryClient:
+    """Make a client of a new node."""
+    return MemoryClient(Node(), **settings)
+
+
+def holders(one: MemoryClient, lock: str = "db") -> list[str]:
+    """Return who holds a lock, for its client's node."""
+    return [lease.holder for lease in one.io.node.replica.table.holders(lock)]
+
+
+async def force(one: MemoryClient, lock: str = "db") -> None:
+    """Take a lock away from whoever holds it."""
+    await one.io.node.repairs.force(lock, reason="a test")
+
+
+def tasks() -> set[asyncio.Task[Any]]:
+    """Return all tasks but the one that asks."""
+    return asyncio.all_tasks() - {asyncio.current_task()}

@@ -4,7 +4,6 @@ They run on the face for asyncio; both faces are the same logic (``gorilla.clien
 """
 
 import asyncio
-import gc
 from typing import Any
 
 import pytest
@@ -18,32 +17,15 @@ from gorilla.client.errors import (
     LossReason,
     NotFound,
     OutcomeUnknown,
-    SessionLost,
     Unavailable,
     WaitTimeout,
 )
-from tests.support.client_memory import Fate, MemoryClient
-from tests.support.service import Node, on_virtual_time
-
-
-def client(**settings: Any) -> MemoryClient:
-    return MemoryClient(Node(), **settings)
+from tests.support.client_memory import Fate, client, force, holders, tasks
+from tests.support.service import on_virtual_time
 
 
 def extends(call: Call[Any]) -> bool:
     return call.method == "PUT"
-
-
-def holders(one: MemoryClient, lock: str = "db") -> list[str]:
-    return [lease.holder for lease in one.io.node.replica.table.holders(lock)]
-
-
-async def force(one: MemoryClient, lock: str = "db") -> None:
-    await one.io.node.repairs.force(lock, reason="a test")
-
-
-def tasks() -> set[asyncio.Task[Any]]:
-    return asyncio.all_tasks() - {asyncio.current_task()}
 
 
 @on_virtual_time
@@ -288,20 +270,6 @@ async def test_a_release_that_can_not_be_made_is_no_error_of_the_body(
 
 
 @on_virtual_time
-async def test_several_are_held_as_one_and_lost_as_one():
-    one = client()
-    with pytest.raises(LockLost):
-        async with one.locks(["a", "b"], timeout=30) as held:
-            assert set(held.fencing_tokens) == {"a", "b"}
-            await asyncio.sleep(100)
-            assert holders(one, "a") == holders(one, "b") == [held.owner]
-            await force(one, "a")
-            await asyncio.sleep(12)
-            assert held.lost is not None
-    assert holders(one, "b") == []
-
-
-@on_virtual_time
 async def test_one_task_does_not_get_its_own_lock_twice_and_another_has_to_wait():
     one = client()
     async with one.lock("db", timeout=30):
@@ -345,114 +313,6 @@ async def test_a_wait_in_vain_and_one_without_end():
         endless = asyncio.ensure_future(waits(None))
         await asyncio.sleep(1_000)
     assert await endless == pytest.approx(30, abs=0.5)
-
-
-@on_virtual_time
-async def test_a_session_keeps_all_that_is_held_in_it():
-    one = client()
-    async with one.session(ttl=15) as session:
-        async with session.lock("a") as a, session.locks(["b", "c"]) as both:
-            await asyncio.sleep(100)
-            assert 9 < a.remaining() <= 15
-            assert a.remaining() == session.remaining()
-            assert set(both.fencing_tokens) == {"b", "c"}
-            assert holders(one, "a") == [a.owner]
-        assert holders(one, "a") == holders(one, "b") == []
-        left = await session.lock("d").acquire()
-    assert holders(one, "d") == []
-    with pytest.raises(LockLost) as lost:
-        left.check()
-    assert lost.value.reason is LossReason.SESSION
-    assert tasks() == set()
-
-
-@on_virtual_time
-async def test_a_session_that_is_lost_takes_all_with_it_and_says_so_for_each():
-    one = client()
-    told: list[Any] = []
-    with pytest.raises(SessionLost):
-        async with one.session(ttl=15, on_lost=told.append) as session:
-            a = await session.lock("a", on_lost=told.append).acquire()
-            b = await session.lock("b", timeout=60, on_lost=told.append).acquire()
-            one.io.fate = lambda _call: Fate.SILENT
-            await asyncio.sleep(60)
-            assert a.lost is not None
-            assert b.lost is not None
-            one.io.fate = lambda _call: Fate.SERVED
-
-    assert sorted(error.resource for error in told) == ["a", "b", f"session {session.number}"]
-    assert {error.reason for error in told} == {LossReason.SESSION, LossReason.EXPIRED}
-
-
-@on_virtual_time
-async def test_a_forced_lock_of_a_session_is_noticed_at_its_next_sign_of_life():
-    one = client()
-    told: list[LockLost] = []
-    async with one.session(ttl=15) as session:
-        with pytest.raises(LockLost):
-            async with session.lock("a", on_lost=told.append):
-                await force(one, "a")
-                await asyncio.sleep(6)
-                assert [error.reason for error in told] == [LossReason.NOT_FOUND]
-        session.check()
-
-
-@on_virtual_time
-async def test_an_election_has_one_leader_and_the_next_one_follows():
-    one = client()
-    terms: list[tuple[str, int]] = []
-
-    async def candidate(name: str) -> None:
-        async with one.election("scheduler", metadata=name) as term:
-            terms.append((name, term.fencing_token))
-            await asyncio.sleep(100)
-
-    await asyncio.gather(*(candidate(name) for name in "abc"))
-    assert [name for name, _ in terms] == ["a", "b", "c"]
-    assert sorted(number for _, number in terms) == [number for _, number in terms]
-    assert await one.leader("scheduler") is None
-
-
-@on_virtual_time
-async def test_a_candidate_outlasts_a_cluster_that_is_away():
-    one = client()
-    one.io.fate = lambda _call: Fate.NOT_SENT
-    waiting = asyncio.ensure_future(one.election("scheduler").acquire())
-    await asyncio.sleep(300)
-    one.io.fate = lambda _call: Fate.SERVED
-    term = await waiting
-    leader = await one.leader("scheduler")
-    assert leader is not None
-    assert leader.owner == term.owner
-    await term.release()
-
-
-@on_virtual_time
-async def test_what_was_forgotten_is_not_held_for_ever():
-    one = client()
-    with pytest.warns(ResourceWarning, match="'db' was not released"):  # noqa: PT031
-        await one.lock("db", timeout=30).acquire()
-        gc.collect()
-    await asyncio.sleep(31)
-    assert tasks() == set()
-    assert holders(one) == []
-    await (await one.lock("db", timeout=30).acquire()).release()
-
-
-@on_virtual_time
-async def test_a_decorated_function_holds_it_at_every_call():
-    one = client()
-
-    @one.lock("db", timeout=30)
-    async def job(number: int) -> list[str]:
-        await asyncio.sleep(number)
-        return holders(one)
-
-    assert len(await job(1)) == 1
-    assert holders(one) == []
-    assert job.__name__ == "job"
-    with pytest.raises(TypeError, match="no coroutine function"):
-        one.lock("db", timeout=30)(len)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
