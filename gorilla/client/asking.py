@@ -4,6 +4,10 @@ What an attempt came to is one of four: a success; a refusal that is definite; n
 it may be asked elsewhere; or nobody knows, so it may be asked again only because every attempt is
 the same request under the same idempotency key. Once an attempt was uncertain, a failure is told
 as a definite one only when the cluster says it under that key.
+
+Only a problem document of Gorilla's makes a 503 mean that nothing was done: proxies also say 503 of
+requests that they had passed on. Whatever else has a status of 500 or more, is garbled, or is cut
+off, is uncertain. A change without a key is not asked again then.
 """
 
 from dataclasses import dataclass
