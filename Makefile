@@ -120,6 +120,7 @@ docs: deps ## Write the reference pages and example files that come from the cod
 	$(BIN)/python -m gorilla.config.reference markdown > docs/reference/configuration.md
 	$(BIN)/python -m gorilla.observability > docs/reference/metrics.md
 	$(BIN)/python -m gorilla.cli.reference > docs/reference/cli.md
+	$(BIN)/python -m gorilla.client.reference > docs/reference/client.md
 
 .PHONY: lock
 lock: deps ## Resolve the dependencies again and write deploy/lock/

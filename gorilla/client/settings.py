@@ -100,7 +100,7 @@ class ClientSettings:
 
         """
         fields = {name: value for name, value in given.items() if value is not None}
-        for variable, (field, read) in _VARIABLES.items():
+        for variable, (field, read) in VARIABLES.items():
             text = environment.get(variable, "").strip()
             if text and field not in fields:
                 try:
@@ -166,7 +166,7 @@ def _check_file(field: str, path: str | None) -> None:
         raise ValueError(f"{field}: there is no file {path}")
 
 
-_VARIABLES: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
+VARIABLES: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "GORILLA_ENDPOINTS": ("endpoints", _endpoints_of),
     "GORILLA_ENDPOINT": ("endpoints", _endpoints_of),
     "GORILLA_TOKEN": ("token", str),
@@ -177,6 +177,7 @@ _VARIABLES: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "GORILLA_DEADLINE": ("deadline_s", _seconds_of),
     "GORILLA_ATTEMPT": ("attempt_s", _seconds_of),
 }
+"""Variables of the environment, with the field that each sets."""
 
 
 def settings_of(endpoints: Sequence[str], **given: object) -> ClientSettings:

@@ -27,7 +27,7 @@ def environment_with(wheel: Path, directory: Path, *extras: str) -> Path:
     _run(sys.executable, "-m", "venv", "--without-pip", str(directory))
     programs = directory / "bin"
     [packages] = (directory / "lib").glob("python*/site-packages")
-    for name in sorted(_wanted(*extras)):
+    for name in sorted(wanted(*extras)):
         _copy(name, packages)
     python = str(programs / "python")
     _run(str(TOOLS / "uv"), "pip", "install", "--quiet", "--offline", "--no-deps", "--no-cache",
@@ -35,7 +35,7 @@ def environment_with(wheel: Path, directory: Path, *extras: str) -> Path:
     return programs
 
 
-def _wanted(*extras: str) -> set[str]:
+def wanted(*extras: str) -> set[str]:
     """Return everything that an installation with these extras brings, but for itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     todo = list(project["dependencies"])
@@ -44,7 +44,7 @@ def _wanted(*extras: str) -> set[str]:
     found: set[str] = set()
     while todo:
         name, _, marker = todo.pop().partition(";")
-        name = re.split(r"[\[<>=~! (]", name.strip())[0]
+        name = re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~! (]", name.strip())[0]).lower()
         if "extra ==" in marker or name in found or name == OWN:
             continue
         try:

@@ -14,11 +14,17 @@ class Rules(TypedDict, total=False):
     """The rules of a policy; what is left out, or None, is no rule. Lengths are seconds."""
 
     max_timeout: float | None
+    """A longer timeout is lowered to it."""
     max_lifetime: float | None
+    """No hold lasts longer from its grant on, however often it is extended."""
     max_wait: float | None
+    """A longer wait is lowered to it."""
     max_holders: int | None
+    """How many may hold a lock at once."""
     min_gap: float | None
+    """Least time from one grant of a lock to its next."""
     owners: Sequence[str] | None
+    """Who may take the locks: names, or beginnings of names that end in ``*``."""
 
 
 def listed(resource: str | None = None, *, stale: bool = False) -> Call[PolicyListBody]:
