@@ -78,8 +78,8 @@ class Line:
                 there.cancel()
                 back.cancel()
                 await asyncio.gather(there, back, return_exceptions=True)
-        except OSError:
-            # The node is down: whoever came over this line is hung up on.
+        except (OSError, asyncio.CancelledError):
+            # The node is down, or the line is cut: whoever came over it is hung up on.
             return
         finally:
             for end in ends:
