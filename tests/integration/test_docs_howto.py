@@ -1,6 +1,6 @@
-"""What the how-to pages hand to other programs does there what they say: cron, systemd, pipelines.
+"""What pages hand to other programs does there what they say: cron, systemd, pipelines, Python.
 
-Neither of those is run: their commands are, in a shell, with the variables that they would set.
+None of the first three is run: their commands are, with the variables that they would set.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gorilla.client import Client
 from tests.support.api import running_api
 from tests.support.pages import blocks_of
 
@@ -204,3 +205,17 @@ async def test_a_step_whose_shell_alone_is_told_to_end_leaves_the_queue(
     assert code == 143
     assert "4711" not in left
     assert place.ran == []
+
+
+async def test_the_program_of_the_readme_backs_up_while_it_holds_the_lock(endpoint: str):
+    [block] = blocks_of("../README", "python")
+    code, count = re.subn(r'Client\("http[^)]*\)', f'Client("{endpoint}")', block.code)
+    told: list[tuple[int, bool]] = []
+
+    def back_up(fencing_token: int) -> None:
+        with Client(endpoint) as client:
+            told.append((fencing_token, client.show("nightly-backup").held))
+
+    await asyncio.to_thread(exec, code, {"back_up": back_up})
+
+    assert (count, told) == (1, [(1, True)])
