@@ -95,7 +95,9 @@ class Cli:
         if self._client is not None and not changes:
             return self._client
         made = self._made(changes)
-        click.get_current_context().find_root().call_on_close(made.close)
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.find_root().call_on_close(made.close)
         if not changes:
             self._client = made
         return made
@@ -187,6 +189,8 @@ class Root(Noun):
         _prepare_streams()
         name = prog_name or PROGRAM
         if instruction := os.environ.get(COMPLETE_VARIABLE):
+            from gorilla.cli import completion_bash  # noqa: F401, PLC0415 - bash is taught at TAB
+
             sys.exit(shell_complete(self, {}, name, COMPLETE_VARIABLE, instruction))
         sys.exit(self._ended_with(sys.argv[1:] if args is None else list(args), name))
 

@@ -30,9 +30,9 @@ def lock_names(context: click.Context, _parameter: click.Parameter, incomplete: 
 
     cli = context.ensure_object(Cli)
     try:
-        client = cli.client(deadline_s=DEADLINE_S, attempt_s=DEADLINE_S)
-        found = client.list_locks(prefix=incomplete, page=NAMES_MAX, stale=True)
-        names = dict.fromkeys(one.resource for one in itertools.islice(found, NAMES_MAX))
+        with cli.client(deadline_s=DEADLINE_S, attempt_s=DEADLINE_S) as client:
+            found = client.list_locks(prefix=incomplete, page=NAMES_MAX, stale=True)
+            names = dict.fromkeys(one.resource for one in itertools.islice(found, NAMES_MAX))
     except Exception:  # whatever it is, a TAB is no place to tell of it
         return []
     return list(names)

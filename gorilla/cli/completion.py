@@ -5,6 +5,7 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
+from gorilla.cli import completion_bash  # noqa: F401 - bash is taught to be click's
 from gorilla.cli.app import COMPLETE_VARIABLE, PROGRAM, Cli
 from gorilla.cli.options import Noun, Verb
 

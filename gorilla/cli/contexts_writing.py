@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -45,16 +46,26 @@ def with_context(text: str, name: str, context: Context) -> str:
 
 def without_context(text: str, name: str) -> str:
     """Return the file without the table of a context; what stands before the next table stays."""
-    header = re.compile(rf"\s*\[\s*contexts\s*\.\s*(?:{_alternatives(name)})\s*\]")
     kept: list[str] = []
     dropped: list[str] = []
     inside = False
     for line in text.splitlines(keepends=True):
-        if _HEADER.match(line) and not _is_within_list(line):
+        table = _table_begun(line)
+        if table is not None:
             kept += _loose_end(dropped) if inside else []
-            inside, dropped = header.match(line) is not None, []
+            inside, dropped = table == {"contexts": {name: {}}}, []
         (dropped if inside else kept).append(line)
     return "".join(kept)
+
+
+def _table_begun(line: str) -> dict[str, object] | None:
+    """Return what the header of a table says by itself; None for any other line."""
+    if not _HEADER.match(line):
+        return None
+    try:
+        return tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return None
 
 
 def _loose_end(lines: list[str]) -> list[str]:
@@ -116,16 +127,6 @@ def _says(edited: str, path: Path, wanted: ConfigFile) -> bool:
         return parsed_config(edited.encode(), path) == wanted
     except CommandError:
         return False
-
-
-def _is_within_list(line: str) -> bool:
-    """Whether a line that begins with a bracket is no header but an item of a list."""
-    return re.fullmatch(r"\s*\[[^\[\]]+\]\s*(?:#.*)?\n?", line) is None
-
-
-def _alternatives(name: str) -> str:
-    bare = [re.escape(name)] if _BARE_KEY.fullmatch(name) else []
-    return "|".join([*bare, re.escape(_quoted(name)), re.escape(f"'{name}'")])
 
 
 def _key(name: str) -> str:

@@ -10,7 +10,7 @@ from gorilla.cli.app import Cli
 from gorilla.cli.completing import LOCK
 from gorilla.cli.failures import CommandError
 from gorilla.cli.inputs import TOKEN_VARIABLE, json_or_text, secret
-from gorilla.cli.options import TIMEOUT, WAIT, Verb
+from gorilla.cli.options import SECRET, TIMEOUT, WAIT, SecretVerb, Verb
 from gorilla.cli.times import told
 from gorilla.wire.asking import EXCLUSIVE, SHARED
 from gorilla.wire.bodies import HOLDERS_MAX
@@ -117,7 +117,7 @@ def acquire(
 
 @click.command(
     "extend",
-    cls=Verb,
+    cls=SecretVerb,
     epilog=_TOKEN_HELP,
     examples=[
         'gorilla lock extend orders/42 "$TOKEN" --timeout 60',
@@ -126,7 +126,7 @@ def acquire(
     ],
 )
 @click.argument("resource", required=False, shell_complete=LOCK)
-@click.argument("token", required=False)
+@click.argument("token", required=False, type=SECRET)
 @click.option(
     "--timeout", metavar="SECONDS", type=TIMEOUT, required=True, help="Hold it so long from now on."
 )
@@ -155,7 +155,7 @@ def extend(
 
 @click.command(
     "release",
-    cls=Verb,
+    cls=SecretVerb,
     epilog=_TOKEN_HELP,
     examples=[
         'gorilla lock release orders/42 "$TOKEN"',
@@ -164,7 +164,7 @@ def extend(
     ],
 )
 @click.argument("resource", required=False, shell_complete=LOCK)
-@click.argument("token", required=False)
+@click.argument("token", required=False, type=SECRET)
 @click.option(
     "--group",
     metavar="TOKEN",
@@ -184,12 +184,12 @@ def release(cli: Cli, /, resource: str | None, token: str | None, group: str | N
 
 @click.command(
     "status",
-    cls=Verb,
+    cls=SecretVerb,
     epilog=_TOKEN_HELP,
     examples=['gorilla lock status orders/42 "$TOKEN"'],
 )
 @click.argument("resource", shell_complete=LOCK)
-@click.argument("token", required=False)
+@click.argument("token", required=False, type=SECRET)
 @click.pass_obj
 def status(cli: Cli, /, resource: str, token: str | None) -> None:
     """Show a lock that you hold, and whether you hold it still."""

@@ -1,5 +1,6 @@
 """What every command line of ``gorilla`` has: global options, durations, nouns and verbs."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,13 +80,39 @@ INSTANT: Final = Instant()
 """A point of time; UTC, like all times that are shown."""
 
 
+_PREFIX: Final = "given_"
+"""Of the names of global options: an argument of a command may be a ``token`` too."""
+
+_DASHED: Final = re.compile(r"-[A-Za-z0-9_.-]{15,}")
+"""A secret that begins with a dash; no option is as long."""
+
+_SHIELD: Final = "\0"
+"""Keeps such a one from being read as options; no argument can have it."""
+
+
+class Secret(_Text):
+    """What proves that one holds something."""
+
+    name = "secret"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        return str(value).removeprefix(_SHIELD)
+
+
+SECRET: Final = Secret()
+"""A secret; its command is a :class:`SecretVerb`."""
+
+
 def _keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
     """Note a global option; given after the noun it replaces what was given before it."""
     from gorilla.cli.app import Cli  # noqa: PLC0415 - app imports this module
 
     cli = context.ensure_object(Cli)
     if value is not None and value != () and value is not False:
-        setattr(cli.given, str(parameter.name), value)
+        setattr(cli.given, str(parameter.name).removeprefix(_PREFIX), value)
 
 
 def _complete_context(
@@ -97,11 +124,17 @@ def _complete_context(
 
 
 def _global_options() -> list[click.Option]:
-    def option(*names: str, **settings: Any) -> click.Option:  # noqa: ANN401 - of click
-        return click.Option(names, expose_value=False, callback=_keep, **settings)
+    def option(
+        *names: str,
+        to: str = "",
+        **settings: Any,  # noqa: ANN401 - of click
+    ) -> click.Option:
+        field = to or names[-1].removeprefix("--").replace("-", "_")
+        declared = (*names, _PREFIX + field)
+        return click.Option(declared, expose_value=False, callback=_keep, **settings)
 
     made = [
-        option("--endpoint", "endpoints", metavar="URL", multiple=True,
+        option("--endpoint", to="endpoints", metavar="URL", multiple=True,
                help="A node or a load balancer; repeat it for several. [GORILLA_ENDPOINTS]"),
         option("--context", metavar="NAME", shell_complete=_complete_context,
                help="Which part of the config file to use. [GORILLA_CONTEXT]"),
@@ -119,13 +152,12 @@ def _global_options() -> list[click.Option]:
                help="How long to try at most; a wait for a lock comes on top."),
         option("--no-color", is_flag=True, help="No colours. [NO_COLOR]"),
     ]  # fmt: skip
-    known = set(Given.__struct_fields__)
-    assert {option.name for option in made} == known, "contexts.Given has a field for each"
+    fields = {str(one.name).removeprefix(_PREFIX) for one in made}
+    assert fields == set(Given.__struct_fields__), "contexts.Given has a field for each"
     return made
 
 
 GLOBAL_OPTIONS: Final = _global_options()
-GLOBAL_NAMES: Final = frozenset(str(option.name) for option in GLOBAL_OPTIONS)
 
 
 class _WithGlobals(click.Command):
@@ -200,6 +232,26 @@ class Verb(_WithGlobals):
                 for line in self.examples:
                     formatter.write(f"  $ {line}\n")
         super().format_epilog(ctx, formatter)
+
+
+class SecretVerb(Verb):
+    """A command that takes a secret as an argument, of the type ``SECRET``.
+
+    Secrets may begin with a dash, and are no options then.
+    """
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        known = {name for one in options for name in one.opts}
+        with_value = {name for one in options if not one.is_flag for name in one.opts}
+        shielded = [
+            f"{_SHIELD}{arg}"
+            if _DASHED.fullmatch(arg) and arg not in known and before not in with_value
+            else arg
+            for before, arg in zip(["", *args], args, strict=False)
+        ]
+        return super().parse_args(ctx, shielded)
 
 
 class Noun(_WithGlobals, click.Group):

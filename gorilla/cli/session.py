@@ -9,7 +9,7 @@ from gorilla.cli.app import Cli
 from gorilla.cli.failures import Exit, explained
 from gorilla.cli.inputs import SESSION_VARIABLE, json_or_text, secret
 from gorilla.cli.lock_views import given, held_s, metadata_text, time_left
-from gorilla.cli.options import TIMEOUT, Noun
+from gorilla.cli.options import SECRET, TIMEOUT, Noun, SecretVerb
 from gorilla.cli.tables import Cell, Column, Facts, Table, View
 from gorilla.cli.times import shown, told
 from gorilla.client.errors import SessionNotFound, Unavailable
@@ -62,10 +62,11 @@ def open_(cli: Cli, /, ttl: float, owner: str | None, metadata: str | None, *, q
 
 @session.command(
     "keep",
+    cls=SecretVerb,
     epilog=ID_HELP,
     examples=['gorilla session keep "$SESSION"', 'gorilla session keep "$SESSION" --watch'],
 )
-@click.argument("session_id", metavar="[ID]", required=False)
+@click.argument("session_id", metavar="[ID]", required=False, type=SECRET)
 @click.option("--watch", is_flag=True, help="Keep it alive until Ctrl-C.")
 @click.pass_obj
 def keep(cli: Cli, /, session_id: str | None, *, watch: bool) -> int:
@@ -78,8 +79,10 @@ def keep(cli: Cli, /, session_id: str | None, *, watch: bool) -> int:
     return Exit.OK
 
 
-@session.command("show", epilog=ID_HELP, examples=['gorilla session show "$SESSION"'])
-@click.argument("session_id", metavar="[ID]", required=False)
+@session.command(
+    "show", cls=SecretVerb, epilog=ID_HELP, examples=['gorilla session show "$SESSION"']
+)
+@click.argument("session_id", metavar="[ID]", required=False, type=SECRET)
 @click.pass_obj
 def show(cli: Cli, /, session_id: str | None) -> None:
     """Show a session, what it holds, and what it waits for."""
@@ -87,8 +90,8 @@ def show(cli: Cli, /, session_id: str | None) -> None:
     cli.out.show(body, *_views(body))
 
 
-@session.command("end", epilog=ID_HELP, examples=['gorilla session end "$SESSION"'])
-@click.argument("session_id", metavar="[ID]", required=False)
+@session.command("end", cls=SecretVerb, epilog=ID_HELP, examples=['gorilla session end "$SESSION"'])
+@click.argument("session_id", metavar="[ID]", required=False, type=SECRET)
 @click.pass_obj
 def end(cli: Cli, /, session_id: str | None) -> None:
     """End a session, and release everything that it holds."""

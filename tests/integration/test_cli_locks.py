@@ -2,11 +2,12 @@
 
 import re
 import signal
+import socket
 
 import pytest
 
 from gorilla.cli.failures import Exit
-from tests.support.cli import Terminal
+from tests.support.cli import Terminal, started
 
 # -- a holder
 
@@ -173,3 +174,21 @@ def test_a_circle_of_waits_is_refused_with_the_circle(shell):
 
     assert ran.code == Exit.CONFLICT
     assert "bert waits for a of anna" in ran.err
+
+
+def test_the_token_of_a_lock_is_never_sent_as_whoever_asks():
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        asking = started(
+            "lock", "release", "a", "secret-of-the-lock", "--token", "me", "--endpoint", url,
+            "--deadline", "1",
+        )  # fmt: skip
+        connection, _ = server.accept()
+        with connection:
+            heard.append(connection.recv(65_536))
+        asking.communicate(timeout=20)
+
+    (request,) = heard
+    assert request.startswith(b"DELETE /api/v1/locks/a/secret-of-the-lock HTTP/1.1")
+    assert b"Authorization: Bearer me\r\n" in request

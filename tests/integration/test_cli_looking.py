@@ -1,4 +1,4 @@
-"""``gorilla lock list``, ``watch``, ``top`` and so on, ``session``, ``history``, on the real API."""
+"""``gorilla lock list``, ``watch``, ``top`` and more, ``session``, ``history``, on the real API."""
 
 import json
 import re
@@ -238,7 +238,7 @@ def test_a_session_holds_locks_until_it_is_ended(shell):
 
 
 def test_a_session_is_kept_until_it_is_over(shell):
-    session = shell.done("session", "open", "--ttl", "600ms", "--quiet").strip()
+    session = shell.done("session", "open", "--ttl", "3", "--quiet").strip()
     keeper = started("session", "keep", session, "--watch", **shell.environment)
     lock = shell.json("session", "show", session)
     while shell.json("session", "show", session)["updatedAt"] <= lock["createdAt"]:

@@ -12,7 +12,7 @@ from gorilla.cli import reference
 from gorilla.cli.app import NOUNS, root
 from gorilla.cli.failures import Exit
 from gorilla.cli.options import GLOBAL_OPTIONS, Noun, Verb
-from tests.support.cli import PROGRAM, at_terminal, clean, gorilla, process
+from tests.support.cli import DEAD, PROGRAM, at_terminal, clean, gorilla, process
 from tests.support.cli_commands import COMMANDS, VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,15 @@ def test_every_command_has_help_with_an_example_that_can_be_run(command, context
     assert all(option.help for option in command.params if isinstance(option, click.Option))
     name = context.command_path.split()[-1]
     assert any(name in line.split() for line in command.examples)
+
+
+@pytest.mark.parametrize(("command", "context"), VERBS)
+def test_no_argument_of_a_command_is_taken_for_a_global_option(command, context):
+    names = [one.name for one in command.get_params(context)]
+    options = [name for one in command.get_params(context) for name in one.opts]
+
+    assert len(set(names)) == len(names)
+    assert len(set(options)) == len(options)
 
 
 @pytest.mark.parametrize(("command", "context"), VERBS)
@@ -87,6 +96,27 @@ def test_a_wrong_command_line_is_a_sentence_that_says_where_help_is(arguments, s
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("lock", "release", "a", "{}"),
+        ("lock", "extend", "a", "{}", "--timeout", "5"),
+        ("lock", "extend", "--timeout", "5", "--group", "{}"),
+        ("lock", "status", "a", "{}", "-o", "json"),
+        ("session", "end", "{}"),
+        ("lock", "acquire", "a", "--session", "{}"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("secret", ["-qoh8lM90p1Wf3RUUpmQxv", "--8lM90p1Wf3RUUpmQxv_-.1"])
+def test_a_secret_that_begins_with_a_dash_is_no_option(command, secret):
+    arguments = [part.format(secret) for part in command]
+
+    ran = gorilla(*arguments, "--endpoint", DEAD, "--deadline", "1")
+
+    assert ran.code == Exit.UNAVAILABLE, ran
+
+
 def test_the_version_is_told():
     assert gorilla("--version").out.startswith("gorilla 0.")
 
@@ -124,7 +154,7 @@ def test_an_error_of_ours_is_told_as_a_bug_and_its_trace_on_demand():
 
 
 def test_a_question_that_nobody_can_answer_is_refused_before_anything_is_asked():
-    ran = gorilla("lock", "force-release", "a", "--reason", "r", "--endpoint", "http://127.0.0.1:1")
+    ran = gorilla("lock", "force-release", "a", "--reason", "r", "--endpoint", DEAD)
 
     assert (ran.code, ran.took_s < 5) == (Exit.USAGE, True)
     assert ran.sentence == "This wants a yes and nobody is here to ask: give --yes."
