@@ -38,5 +38,21 @@ def test_a_command_is_over_before_a_rival_has_its_lock_whatever_fails(tmp_path):
             safety.close()
             print(f"\nseed {SEED}\n{table(measured)}")
 
-    early = [one for one in measured if min(one.after_beat_s, one.after_end_s) <= 0]
-    assert early == [], f"a command outlived its lock; seed {SEED}"
+    assert too_late(measured) == [], f"a command outlived its lock; seed {SEED}"
+
+
+def test_a_command_that_is_ended_a_moment_too_late_is_found_out(tmp_path):
+    with running_nodes(tmp_path) as nodes:
+        program = "tests.support.late_run"
+        safety = Safety(tmp_path, nodes, random.Random(SEED), LEASE_S, program)
+        try:
+            measured = safety.round("wrapper stopped")
+        finally:
+            safety.close()
+
+    print(f"\n{table(measured)}")
+    assert {"stubborn", "tree"} <= {one.kind for one in too_late(measured)}
+
+
+def too_late(measured):
+    return [one for one in measured if min(one.after_beat_s, one.after_end_s) <= 0]

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gorilla.cli.guard_family import children_of
+from gorilla.client import Client, ClosedError, Unavailable
 from gorilla.client.clock import now_s
+from gorilla.wire.events import ExpiredEventBody, ReleasedEventBody
 from tests.support.guarded import beating, beats, is_alive, until
 from tests.support.local_cluster import ROOT
 from tests.support.nodes import Nodes
@@ -32,13 +34,22 @@ KINDS = {"plain": (), "stubborn": ("stubborn",), "tree": ("stubborn", "daemon", 
 PROCESSES = {"plain": 1, "stubborn": 1, "tree": 6}
 RIVAL_S = 600
 WAIT_S = 60
-LOST = 79
+PREFIX = "safety-"
 
 
 class Victim:
     """One ``gorilla run`` with its command."""
 
-    def __init__(self, directory: Path, urls: list[str], resource: str, kind: str, lease_s: float):
+    def __init__(
+        self,
+        directory: Path,
+        urls: list[str],
+        resource: str,
+        kind: str,
+        *,
+        lease_s: float,
+        program: str,
+    ) -> None:
         directory.mkdir(parents=True)
         self.directory, self.resource, self.kind = directory, resource, kind
         self.died_s: dict[int, float] = {}
@@ -46,7 +57,7 @@ class Victim:
         words = ["run", resource, "--timeout", str(lease_s), "--no-wait", "--"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gorilla.cli", *words, *beating(directory, *KINDS[kind])],
+                [sys.executable, "-m", program, *words, *beating(directory, *KINDS[kind])],
                 cwd=directory,
                 env={
                     **{k: v for k, v in os.environ.items() if not k.startswith("GORILLA_")},
@@ -118,6 +129,38 @@ class Rival(threading.Thread):
                     self.granted_s = answered_s - max(0.0, RIVAL_S - reply.body["timeout"])
                     return
             time.sleep(0.02)
+
+
+class Ends(threading.Thread):
+    """How holds ended: released, or expired; the first hold of each lock is the command's."""
+
+    def __init__(self, urls: list[str]) -> None:
+        super().__init__(daemon=True)
+        self._client = Client(*urls)
+        self._first: dict[str, str] = {}
+        self._events = self._client.events(prefix=PREFIX)
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            try:
+                event = next(self._events)
+            except Unavailable:
+                continue
+            except (StopIteration, ClosedError):
+                return
+            if isinstance(event, ReleasedEventBody | ExpiredEventBody):
+                how = "released" if isinstance(event, ReleasedEventBody) else "expired"
+                self._first.setdefault(event.resource, how)
+
+    def of(self, resource: str) -> str:
+        until(lambda: resource in self._first, f"the end of {resource} is told")
+        return self._first[resource]
+
+    def close(self) -> None:
+        self._events.close()
+        self._client.close()
+        self.join(WAIT_S)
 
 
 @dataclass
@@ -221,22 +264,32 @@ class Measured:
     """From the last sign of life of any of its processes to the rival's grant."""
     after_end_s: float
     """From the end of the last of its processes, as the kernel told it, to the rival's grant."""
-    was_lost: bool
-    """Whether it was ended because of the fault."""
+    end: str
+    """How the cluster ended its hold: expired, or released, by a wrapper that lived."""
 
 
 class Safety:
     """Rounds on one cluster."""
 
-    def __init__(self, directory: Path, nodes: Nodes, rng: random.Random, lease_s: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: Nodes,
+        rng: random.Random,
+        lease_s: float,
+        program: str = "gorilla.cli",
+    ) -> None:
         self.directory = directory
+        self.program = program
         self.tunnels = Tunnels(list(nodes.http.values()))
         self.stage = Stage(nodes, self.tunnels, rng, lease_s)
         self.urls = [nodes.url(name) for name in nodes.names]
+        self._ends = Ends(self.urls)
         self._number = 0
 
     def close(self) -> None:
         self.stage.send(signal.SIGKILL)
+        self._ends.close()
         self.tunnels.close()
 
     def round(self, fault: str) -> list[Measured]:
@@ -244,10 +297,16 @@ class Safety:
         self._number += 1
         stage, place = self.stage, self.directory / f"round-{self._number}"
         stage.victims = [
-            Victim(place / kind, self.tunnels.urls, f"safety-{self._number}-{kind}", kind,
-                   stage.lease_s)
+            Victim(
+                place / kind,
+                self.tunnels.urls,
+                f"{PREFIX}{self._number}-{kind}",
+                kind,
+                lease_s=stage.lease_s,
+                program=self.program,
+            )
             for kind in KINDS
-        ]  # fmt: skip
+        ]
         for victim in stage.victims:
             victim.begun()
         rivals = [Rival(self.urls, victim.resource) for victim in stage.victims]
@@ -286,21 +345,20 @@ class Safety:
             kind=victim.kind,
             after_beat_s=rival.granted_s - max(beats(victim.directory).values()),
             after_end_s=rival.granted_s - max(victim.died_s.values()),
-            was_lost=victim.process.returncode == LOST,
+            end=self._ends.of(victim.resource),
         )
 
 
 def table(measured: list[Measured]) -> str:
-    """Return the smallest margins of each fault."""
+    """Return the smallest margins of each fault, by how the holds ended."""
     lines = [
-        f"{'fault':<32} {'commands':>8} {'lost':>5} {'to the grant from the last beat':>32} "
-        f"{'from the end':>13}"
+        "| fault | hold | commands | last beat to grant | end to grant |",
+        "| - | - | - | - | - |",
     ]
-    for fault in dict.fromkeys(one.fault for one in measured):
-        those = [one for one in measured if one.fault == fault]
+    for fault, end in sorted({(one.fault, one.end) for one in measured}):
+        those = [one for one in measured if (one.fault, one.end) == (fault, end)]
         lines.append(
-            f"{fault:<32} {len(those):>8} {sum(one.was_lost for one in those):>5} "
-            f"{min(one.after_beat_s for one in those):>30.3f} s "
-            f"{min(one.after_end_s for one in those):>11.3f} s"
+            f"| {fault} | {end} | {len(those)} | {min(one.after_beat_s for one in those):.3f} s "
+            f"| {min(one.after_end_s for one in those):.3f} s |"
         )
     return "\n".join(lines)
