@@ -20,6 +20,7 @@ need procps ps
 need util-linux unshare # and nsenter
 need mount mount
 need "gcc libc6-dev" cc gcc
+need nodejs node
 need chromium chromium chromium-browser google-chrome
 
 if [ "${1:-}" != --or-fail ]; then

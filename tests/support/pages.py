@@ -1,6 +1,7 @@
 """Pages of ``docs`` as they are run: their blocks of code, by language and heading."""
 
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ _PIECE = re.compile(
     r"|```(?P<language>\w+)\n(?P<code>.*?)```(?:\n\n```text\n(?P<output>.*?)```)?)$",
     re.DOTALL | re.MULTILINE,
 )
+_FILE = re.compile(r"// ([\w-]+\.mjs)\n")
 _MARK = "=== end of a block ==="
 
 
@@ -39,7 +41,15 @@ def blocks_of(page: str, *languages: str) -> list[Block]:
 
 
 def run_shell_of(page: str, environment: Mapping[str, str], directory: Path) -> None:
-    """Run every ``sh`` block of a page in one shell; each must print what stands below it."""
+    """Run every ``sh`` block of a page in one shell; each must print what stands below it.
+
+    Beside the shell are the examples of ``docs``, and the ``js`` blocks whose first line is the
+    name of a file.
+    """
+    shutil.copytree(ROOT / "docs" / "examples", directory, dirs_exist_ok=True)
+    for block in blocks_of(page, "js"):
+        if named := _FILE.match(block.code):
+            (directory / named[1]).write_text(block.code)
     blocks = blocks_of(page, "sh")
     script = "set -eu\n" + "".join(f"{block.code}echo; echo '{_MARK}'\n" for block in blocks)
 
@@ -54,7 +64,8 @@ def run_shell_of(page: str, environment: Mapping[str, str], directory: Path) -> 
         check=False,
     )
 
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
+    assert (ran.returncode, ran.stderr) == (0, ""), f"{ran.stdout}\n{ran.stderr}"
     assert len(blocks) > 1
     printed = [part.strip() for part in ran.stdout.split(_MARK)][:-1]
-    assert printed == [block.output.strip() for block in blocks]
+    for block, text in zip(blocks, printed, strict=True):
+        assert text == block.output.strip(), f"under {block.heading}:\n{block.code}\n{text}"
