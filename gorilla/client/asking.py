@@ -8,8 +8,12 @@ as a definite one only when the cluster says it under that key.
 Only a problem document of Gorilla's makes a 503 mean that nothing was done: proxies also say 503 of
 requests that they had passed on. Whatever else has a status of 500 or more, is garbled, or is cut
 off, is uncertain. A change without a key is not asked again then.
+
+A cluster remembers so many keys and no more. When there is no room left, writes go without one
+for a while rather than not at all; after an uncertain attempt only a success is definite then.
 """
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeVar
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from gorilla.client.endpoints import Endpoints
 
 T = TypeVar("T")
+
+log: Final = logging.getLogger("gorilla.client")
 
 LAST_S: Final = 0.5
 LAST_SHARE: Final = 0.1
@@ -59,6 +65,9 @@ KEPT: Final = frozenset({
     ProblemCode.POLICY_REFUSED,
 })  # fmt: skip
 """Refusals that the lock table makes, and remembers under the key: no attempt did anything else."""
+
+KEY_BOUNDS: Final = frozenset({"idempotency_keys_max", "idempotency_keys_bytes_max"})
+"""What a cluster that took very many writes of late has no room for: keys, and nothing else."""
 
 LASTING: Final = frozenset({ProblemCode.ARCHIVE_UNAVAILABLE, ProblemCode.NOT_LEADER})
 """What each node says for itself and will say again: all are asked once."""
@@ -137,6 +146,8 @@ class _Asking(Generic[T]):
         self._io = io
         self._endpoints = endpoints
         self._call = call
+        if call.bare is not None and endpoints.spares_keys(io.now_s()):
+            self._call = call.without_key()
         self._attempt_s = attempt_s
         self._wait_s = call.wait_s
         self._started_s = io.now_s()
@@ -217,6 +228,8 @@ class _Asking(Generic[T]):
             return Answered(value=value, sent_s=sent_s, endpoint=endpoint, replayed=replayed)
         refusal = refusal_of(answer)
         self._last = refusal or stranger(answer)
+        if self._goes_on_without_key(self._last):
+            return None
         self._note_retry_after(self._last)
         if refusal is not None and answer.status == 503:  # noqa: PLR2004  nothing was done
             self._failed(endpoint, _words(refusal))
@@ -229,6 +242,19 @@ class _Asking(Generic[T]):
         else:
             self._refuse(endpoint, self._last)
         return None
+
+    def _goes_on_without_key(self, refusal: Refusal) -> bool:
+        """Leave the key out when that is all that the cluster has no room for."""
+        bound = refusal.problem.bound if refusal.problem is not None else None
+        if self._uncertain or self._call.bare is None or bound not in KEY_BOUNDS:
+            return False
+        if not self._endpoints.spares_keys(self._io.now_s()):
+            log.warning(
+                "the cluster remembers no more idempotency keys (%s): writes go without", bound
+            )
+        self._endpoints.spare_keys(self._io.now_s())
+        self._call = self._call.without_key()
+        return True
 
     def _note_retry_after(self, refusal: Refusal) -> None:
         told_s = refusal.retry_after_s

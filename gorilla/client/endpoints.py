@@ -11,11 +11,14 @@ PAUSE_S_MIN: Final = 0.05
 PAUSE_S_MAX: Final = 1.0
 """The longest random pause after the first, and after any, round of all endpoints (seconds)."""
 
+KEYS_SPARED_S: Final = 30.0
+"""For how long writes go without a key once the cluster can't remember more (seconds)."""
+
 _DOUBLINGS_MAX: Final = 16
 
 
 class Endpoints:
-    """The endpoints of a client, shared by everything that it asks."""
+    """The endpoints of a client, and what is known of them, shared by everything that it asks."""
 
     def __init__(self, urls: Sequence[str], rng: random.Random) -> None:
         """Begin with a random one, so that many clients ask all nodes.
@@ -28,6 +31,7 @@ class Endpoints:
         self._rng = rng
         self._guard = threading.Lock()
         self._urls = rng.sample(urls, len(urls))
+        self._keys_again_s = float("-inf")
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -51,6 +55,14 @@ class Endpoints:
             if url in self._urls:
                 self._urls.remove(url)
                 self._urls.insert(place, url)
+
+    def spares_keys(self, now_s: float) -> bool:
+        """Return whether writes go without a key: the cluster said of late that it has no room."""
+        return now_s < self._keys_again_s
+
+    def spare_keys(self, now_s: float) -> None:
+        """Note that the cluster has no room for further keys."""
+        self._keys_again_s = now_s + KEYS_SPARED_S
 
     def pause_s(self, rounds: int) -> float:
         """Return how long to pause after so many rounds (from 1): full jitter, ever longer."""

@@ -20,12 +20,15 @@ from gorilla.client.calls import (
     policies,
     sessions,
 )
+from gorilla.domain.limits import Bounds
+from gorilla.domain.table import LockTable
 from gorilla.wire.asking import AcquireAllBody, AcquireBody
 from tests.support.api import Snapshots, changeable_api, running_api
 from tests.support.faces import FACES, face_of
 from tests.support.history_api import running_past
 from tests.support.local_cluster import free_ports
 from tests.support.membership import MemoryMembership
+from tests.support.service import Node
 
 NAMES = ["a", "a/b", "..", ".", "ü ä", "%2F", "a?b#c&d=e+f", "x" * 255, "'\"\\", "日本", "a;b"]
 
@@ -204,6 +207,20 @@ async def test_a_key_of_the_callers_own_is_known_again(kind):
             await face(lambda c: c.acquire("other", **ask))
 
     assert (again.token, again.timeout) == (first.token, 0)
+
+
+async def test_a_table_that_remembers_no_more_keys_still_serves(kind):
+    node = Node(table=LockTable(bounds=Bounds(keys=2)))
+    async with running_api(node) as api, face_of(kind, api.base_url) as face:
+        for _ in range(3):
+            lock = await face(lambda c: c.acquire("job", owner="anna", timeout=10))
+            await face(lambda c, k=lock: c.release("job", k.token))
+        with pytest.raises(errors.QuotaExceeded) as caught:
+            ask = {"owner": "anna", "timeout": 10, "idempotency_key": "mine"}
+            await face(lambda c: c.acquire("job", **ask))
+
+        assert node.replica.table.key_count == 2
+    assert caught.value.bound == "idempotency_keys_max"
 
 
 async def test_several_locks_are_held_as_one(kind):

@@ -7,7 +7,7 @@ import pytest
 from gorilla.client import errors
 from gorilla.client.asking import FAULTS_MAX, Answered, ask
 from gorilla.client.blocking import run_now
-from gorilla.client.calls import Call, cluster, locks
+from gorilla.client.calls import Call, cluster, locks, sessions
 from gorilla.client.endpoints import Endpoints
 from gorilla.client.errors import OutcomeUnknown, Unavailable
 from gorilla.wire.problems import ProblemCode as Code
@@ -319,6 +319,54 @@ def test_many_clients_begin_at_different_nodes():
     first = {Endpoints(NODES, random.Random(seed)).order()[0] for seed in range(20)}
 
     assert first == set(NODES)
+
+
+NO_ROOM = problem(Code.QUOTA_EXCEEDED, retry_after=5, bound="idempotency_keys_max")
+
+
+def test_a_cluster_that_remembers_no_more_keys_is_asked_without_one_for_a_while(caplog):
+    io = ScriptedIo([NO_ROOM, ok()])
+    nodes = endpoints(A)
+
+    run_now(ask(io, nodes, write(), 15.0, 6.0))
+    run_now(ask(io, nodes, write(), 15.0, 6.0))
+    io.pass_time(30.0)
+    run_now(ask(io, nodes, write(), 15.0, 6.0))
+
+    assert [attempt.call.key is not None for attempt in io.attempts] == [True, False, False, True]
+    assert sum(io.pauses) < 0.1
+    assert caplog.messages == [
+        "the cluster remembers no more idempotency keys (idempotency_keys_max): writes go without"
+    ]
+
+
+def test_without_a_key_only_a_success_is_definite_once_an_answer_was_lost():
+    with pytest.raises(OutcomeUnknown):
+        asked(ScriptedIo([NO_ROOM, lost(), problem(Code.LOCK_NOT_FOUND)]))
+
+    assert asked(ScriptedIo([NO_ROOM, lost(), ok()])).value is None
+
+
+def test_what_must_not_be_done_twice_is_not_repeated_without_a_key():
+    for call in (locks.force("a", "why"), sessions.open("o", 3)):
+        io = ScriptedIo([NO_ROOM, lost(), ok()])
+        with pytest.raises(OutcomeUnknown):
+            asked(io, call)
+        assert len(io.attempts) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "call"),
+    [([lost(), NO_ROOM], write()), ([NO_ROOM], locks.release("a", "secret", key="mine"))],
+    ids=["after an uncertain attempt", "a key of the caller's own"],
+)
+def test_a_key_that_may_stand_for_something_is_never_left_out(script, call):
+    io = ScriptedIo(script)
+
+    with pytest.raises((OutcomeUnknown, errors.QuotaExceeded)):
+        asked(io, call)
+
+    assert {attempt.call.key for attempt in io.attempts} == {call.key}
 
 
 def test_a_problem_of_a_newer_cluster_keeps_its_code_and_its_words():

@@ -34,6 +34,7 @@ COMMON: list[Outcome] = [
     problem(Code.NO_QUORUM, retry_after=1),
     problem(Code.LOCK_HELD),
     problem(Code.OUTCOME_UNKNOWN),
+    problem(Code.QUOTA_EXCEEDED, retry_after=5, bound="idempotency_keys_max"),
 ]
 RARE: list[Outcome] = [
     *(page(status) for status in (302, 404, 500, 502, 504)),
@@ -105,7 +106,8 @@ def test_what_is_told_of_a_call_is_so(script, kind, wait_s, deadline_s, nodes, s
     became = what_became_of(script, io)
     uncertain = [number for number, one in enumerate(became) if may_have_acted(one)]
 
-    check_told(result, call, became[-1], is_uncertain=bool(uncertain) and call.writes)
+    asked_last = io.attempts[-1].call
+    check_told(result, asked_last, became[-1], is_uncertain=bool(uncertain) and call.writes)
     if isinstance(result, Answered):
         assert result.sent_s == io.attempts[-1].at_s
     check_requests(io, uncertain, kind, wait_s)
@@ -135,7 +137,10 @@ def check_requests(io: ScriptedIo, uncertain: list[int], kind: str, wait_s: floa
     if uncertain:
         assert len(set(sent[uncertain[0] :])) == 1, "another request after one that may have acted"
     if kind != "acquire" or not wait_s:
-        assert len(set(sent)) == 1
+        assert len({request[:-1] for request in sent}) == 1, "another request"
+        assert len(set(sent)) <= 2, "one key, or none"
+    if kind == "own key":
+        assert {attempt.call.key for attempt in io.attempts} == {"mine"}
     if kind == "change" and uncertain:
         assert uncertain == [len(sent) - 1], "asked again without a key"
 

@@ -39,6 +39,8 @@ class Call(Generic[T]):
         key: The Idempotency-Key, which makes it safe to repeat.
         writes: Whether it changes anything.
         repeatable: Whether it may be asked again when nobody knows whether it was done.
+        bare: What it is without its key: whether it may be repeated all the same. None: the key is
+            the caller's own and stays, or there is none.
         wait_s: How long the node may take on purpose (seconds), on top of an attempt's time.
         with_wait: Returns the same for what is left of its wait (seconds), under another key; None
             when there is none, or when the caller chose the key.
@@ -54,6 +56,7 @@ class Call(Generic[T]):
     key: str | None = None
     writes: bool = False
     repeatable: bool = True
+    bare: bool | None = None
     wait_s: float = 0.0
     with_wait: "Callable[[float], Call[T]] | None" = None
     accept: str = JSON
@@ -65,6 +68,20 @@ class Call(Generic[T]):
         Only where no attempt can have acted: it is another request, under another key.
         """
         return self if self.with_wait is None else self.with_wait(max(0.0, left_s))
+
+    def without_key(self) -> "Call[T]":
+        """Return the same call without a key, for a cluster that can't remember any more of them.
+
+        Only where no attempt can have acted, and where ``bare`` says what comes of it.
+        """
+        shorter = self.with_wait
+        return replace(
+            self,
+            key=None,
+            bare=None,
+            repeatable=bool(self.bare),
+            with_wait=shorter and (lambda left_s: shorter(left_s).without_key()),
+        )
 
 
 def read(path: str, body: type[S], query: Query | None = None) -> "Call[S]":
@@ -88,15 +105,24 @@ def write(
     key: str | None = None,
     query: Query | None = None,
 ) -> "Call[T]":
-    """Return a call that is done once, however often it is asked: it has a key."""
+    """Return a call that is done once, however often it is asked: it has a key.
+
+    Doing it twice must be like doing it once; else see :func:`never_twice`.
+    """
     return Call(
         method=method,
         path=target(path, query),
         decode=decode,
         body=None if body is None else _encode(body),
         key=new_key() if key is None else key,
+        bare=True if key is None else None,
         writes=True,
     )
+
+
+def never_twice(call: "Call[T]") -> "Call[T]":
+    """Return the same call, which without its key would do more when it is repeated."""
+    return replace(call, bare=None if call.bare is None else False)
 
 
 def change(

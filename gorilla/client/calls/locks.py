@@ -10,6 +10,7 @@ from gorilla.client.calls.call import (
     Call,
     ask,
     decoder,
+    never_twice,
     nothing,
     read,
     segment,
@@ -122,7 +123,9 @@ def force(
 ) -> Call[ForcedBody]:
     """Make all holders of a lock let go."""
     query = {"reason": reason, "by": by}
-    return write("DELETE", _lock(resource), decoder(ForcedBody), key=key, query=query)
+    # The second time it might end the hold of whoever got it next.
+    forced = decoder(ForcedBody)
+    return never_twice(write("DELETE", _lock(resource), forced, key=key, query=query))
 
 
 def request_release(

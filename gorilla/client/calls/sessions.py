@@ -4,7 +4,15 @@ from typing import Final
 
 from msgspec import UNSET
 
-from gorilla.client.calls.call import Call, decoder, nothing, read, segment, write
+from gorilla.client.calls.call import (
+    Call,
+    decoder,
+    never_twice,
+    nothing,
+    read,
+    segment,
+    write,
+)
 from gorilla.wire.sessions import OpenSessionBody, SessionBody, SessionStateBody
 
 _SESSIONS: Final = "/api/v1/sessions"
@@ -15,7 +23,7 @@ def open(  # noqa: A001  the name of the operation
 ) -> Call[SessionBody]:
     """Begin a session that lives ``ttl_s`` after each sign of life."""
     body = OpenSessionBody(owner=owner, ttl=ttl_s, metadata=metadata)
-    return write("POST", _SESSIONS, decoder(SessionBody), body, key=key)
+    return never_twice(write("POST", _SESSIONS, decoder(SessionBody), body, key=key))
 
 
 def keep(session: str, key: str | None = None) -> Call[SessionBody]:
