@@ -145,10 +145,15 @@ def soak_blocking(urls: Sequence[str], cycles: int) -> tuple[Figures, Figures, F
     figures = []
     began_s = time.monotonic()
     with Client(*urls) as client, ThreadPoolExecutor(ACTORS) as actors:
+
+        def some(numbers: range) -> None:
+            for number in numbers:
+                cycle(client, f"soak/{number}", number)
+
         done = 0
         for until in parts:
-            numbers = range(done, until)
-            list(actors.map(lambda n: cycle(client, f"soak/{n % ACTORS}-{n}", n), numbers))
+            shares = [range(done + actor, until, ACTORS) for actor in range(ACTORS)]
+            list(actors.map(some, shares))
             done = until
             figures.append(Figures.now(done, time.monotonic() - began_s, 0))
     return before, figures[0], figures[1]
