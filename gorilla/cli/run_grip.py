@@ -91,10 +91,21 @@ class Wish:
 class TakenGrip:
     """The lock that is held, with the session that it lives in, if it has one."""
 
-    def __init__(self, held: "HeldLock", session: "HeldSession | None", wish: Wish) -> None:
-        """Hold it; what it is counted as is seen by :meth:`freshen`."""
+    def __init__(
+        self, held: "HeldLock", session: "HeldSession | None", wish: Wish, session_s: float
+    ) -> None:
+        """Hold it; :meth:`freshen` sees how it is counted.
+
+        Args:
+            held: The lock.
+            session: What it lives in, if it does.
+            wish: What was asked for.
+            session_s: How long the session outlives each sign of life.
+
+        """
         self._held = held
         self._session = session
+        self._session_s = session_s
         self._fencing_token = held.fencing_token
         self.lease = wish.lease()
         self._wish = wish
@@ -121,10 +132,11 @@ class TakenGrip:
             CommandError: The cluster allows shorter leases only, too short for what was asked.
 
         """
-        if self._session is None and self._is_short():
+        if self._session is None and self._is_short(self.remaining()):
             self._held.extend()
-        if self._is_short():
-            granted_s = self.remaining()
+        # A session is kept alive while its lock is waited for: what it began with is its length.
+        granted_s = self.remaining() if self._session is None else self._session_s
+        if self._is_short(granted_s):
             try:
                 self.lease = replace(self._wish, timeout_s=granted_s).lease()
             except CommandError as error:
@@ -134,8 +146,8 @@ class TakenGrip:
                 )
                 raise CommandError(message, Exit.REFUSED) from error
 
-    def _is_short(self) -> bool:
-        return self.remaining() < FRESH_SHARE * self._wish.timeout_s
+    def _is_short(self, seconds: float) -> bool:
+        return seconds < FRESH_SHARE * self._wish.timeout_s
 
     def release(self) -> None:
         """Let it go, and end its session.
@@ -147,9 +159,15 @@ class TakenGrip:
         """
         try:
             self._held.release()
-        finally:
-            if self._session is not None:
-                self._session.end()
+        except GorillaError:
+            with contextlib.suppress(GorillaError):  # the first trouble is what is told
+                self._end_session()
+            raise
+        self._end_session()
+
+    def _end_session(self) -> None:
+        if self._session is not None:
+            self._session.end()
 
     def facts(self, *, with_token: bool) -> dict[str, str]:
         """Return what the command is told in its environment; raises LockLost."""
@@ -183,6 +201,7 @@ class Taker:
         self._on_lost = on_lost
         self._remark = remark
         self._session: HeldSession | None = None
+        self._session_s = 0.0
         self._over = threading.Event()
 
     def take(self) -> TakenGrip:
@@ -196,6 +215,7 @@ class Taker:
         wish = self._wish
         if wish.in_session:
             self._session = self._opened()
+            self._session_s = self._session.remaining()
         try:
             return self._fresh(self._waited())
         except BaseException:
@@ -234,7 +254,7 @@ class Taker:
         return True
 
     def _fresh(self, held: "HeldLock") -> TakenGrip:
-        grip = TakenGrip(held, self._session, self._wish)
+        grip = TakenGrip(held, self._session, self._wish, self._session_s)
         try:
             grip.freshen()
         except BaseException:

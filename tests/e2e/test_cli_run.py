@@ -160,6 +160,19 @@ def test_runs_under_one_owner_exclude_each_other_too(gorilla):
     assert ended(first).returncode == 0
 
 
+@pytest.mark.parametrize("options", [[], ["--session"]])
+def test_a_short_lease_that_was_waited_for_is_as_long_as_one_that_was_not(options, gorilla):
+    name = f"waited-{len(options)}"
+    lock = acquire(gorilla.urls[0], name)
+    run = gorilla.start("run", name, *options, "--timeout", "2.5", "--", "sh", "-c", "sleep 3")
+    gorilla.until_queued(name)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        run.wait(2.2)  # so that the session has been kept alive for a while
+    call(gorilla.urls[0], "DELETE", f"/api/v1/locks/{name}/{lock['token']}")
+
+    assert (ended(run).returncode, gorilla.show(name)["held"]) == (0, False)
+
+
 def test_sharers_run_together_and_a_limit_counts(gorilla):
     def together(*options):
         os.mkfifo(gorilla.directory / "pipe")
