@@ -14,6 +14,7 @@ import pytest
 from tests.support.guarded import beating, beats, is_alive, until
 from tests.support.local_cluster import ROOT
 from tests.support.real_cluster import acquire, call, running_nodes
+from tests.support.terminals import CTRL_C, Terminal
 from tests.support.tunnel import State, Tunnels
 
 pytestmark = pytest.mark.e2e
@@ -300,6 +301,22 @@ def test_a_cluster_that_allows_short_leases_only_shortens_ours(gorilla):
     assert "The cluster lets this lock be held for 1 s only" in tiny.stderr
     assert gorilla.show("tiny%2Fa")["held"] is False
     assert not (gorilla.directory / "ran").exists()
+
+
+def test_ctrl_c_ends_the_command_and_the_script_that_it_stands_in(gorilla):
+    script = '"$0" -m gorilla.cli run keys -- sh -c "echo ready; sleep 60"; echo went on'
+    terminal = Terminal(
+        gorilla.directory,
+        *("bash", "-c", script, sys.executable),
+        GORILLA_ENDPOINTS=",".join(gorilla.urls),
+    )
+    terminal.wait_for(b"ready")
+
+    terminal.type(CTRL_C)
+
+    assert terminal.ended() == -signal.SIGINT
+    assert b"went on" not in terminal.output
+    assert gorilla.show("keys")["held"] is False
 
 
 # -- elections

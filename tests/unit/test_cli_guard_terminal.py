@@ -2,54 +2,16 @@
 
 import json
 import os
-import pty
-import select
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.guarded import beating, beats, is_alive, until
-from tests.support.local_cluster import ROOT
+from tests.support.terminals import CTRL_C, CTRL_Z, Terminal
 
-CTRL_C, CTRL_Z = b"\x03", b"\x1a"
 INTERRUPTED = 130
-
-
-class Terminal:
-    """A terminal with a program in it, as its session's leader."""
-
-    def __init__(self, directory, *words):
-        self.output = b""
-        self.pid, self._keys = pty.fork()
-        if self.pid == 0:
-            os.chdir(directory)
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PS1": "prompt> "}
-            os.execvpe(words[0], words, environment)
-
-    def type(self, keys):
-        os.write(self._keys, keys)
-
-    def wait_for(self, text, within_s=20.0):
-        """Read until ``text`` was shown."""
-        deadline_s = time.monotonic() + within_s
-        while text not in self.output:
-            left_s = deadline_s - time.monotonic()
-            assert left_s > 0, f"{text!r} is not in {self.output!r}"
-            if select.select([self._keys], [], [], left_s)[0]:
-                try:
-                    self.output += os.read(self._keys, 65536)
-                except OSError:  # the program has ended
-                    break
-        before, found, self.output = self.output.partition(text)
-        assert found, f"{text!r} is not in {before!r}"
-
-    def ended(self):
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self._keys)
-        return os.waitstatus_to_exitcode(status)
 
 
 def guarded(**orders):
