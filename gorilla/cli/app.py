@@ -205,7 +205,7 @@ class Root(Noun):
         except SystemExit:
             raise
         except BaseException as error:  # the last place: nothing may pass it
-            return _told(_failure_of(error))
+            return _told(_failure_of(error), False if "--no-color" in args else None)
         return int(result) if isinstance(result, int) else Exit.OK
 
 
@@ -241,17 +241,21 @@ def _of_click(error: click.ClickException) -> Failure:
     return Failure(f"{message.rstrip('.')}. See: {path} --help", Exit.USAGE)
 
 
-def _told(failure: Failure) -> int:
+def _told(failure: Failure, color: bool | None) -> int:
     """Say a failure on stderr, and end what went to stdout as well as can be."""
+    out = Output(color=color)
     try:
         if sys.stdout is not None:
-            Output().flush()
+            out.flush()
     except (OutputClosed, CommandError):
         close_quietly()
+    if failure.code is Exit.INTERRUPTED:
+        # The terminal shows ^C in the line that was there.
+        out.remark("")
     if "\n" in failure.sentence:
-        Output().say(failure.sentence)
+        out.say(failure.sentence)
     elif failure.sentence:
-        Output().say(f"{PROGRAM}: {failure.sentence}", "bad")
+        out.say(f"{PROGRAM}: {failure.sentence}", "bad")
     return int(failure.code)
 
 

@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TextIO
@@ -11,7 +10,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from gorilla.cli.failures import CommandError, Exit, OutputClosed
-from gorilla.cli.tables import Cell, Column, Table, View, laid_out, painted, visible
+from gorilla.cli.tables import Cell, Column, Table, View, laid_out, painted
 
 WIDTH_DEFAULT: Final = 80
 ROWS_AT_ONCE: Final = 500
@@ -72,7 +71,7 @@ class Output:
     @property
     def width(self) -> int:
         """Cells of a line of prose."""
-        return terminal_width() if self.on_terminal else WIDTH_DEFAULT
+        return terminal_width(self.stdout) if self.on_terminal else WIDTH_DEFAULT
 
     def show(self, data: object, *views: View) -> None:
         """Show data: the views of it to people, all of it to programs.
@@ -141,7 +140,8 @@ class Output:
         if stream is None or self._unheard:
             return
         color = self._colored(stream)
-        lines = (painted(visible(line), style, color=color) for line in text.split("\n"))
+        width = terminal_width(stream) if stream.isatty() else None
+        lines = (painted(line, style, color=color) for line in laid_out(text, width))
         try:
             stream.write("\n".join(lines) + "\n")
             stream.flush()
@@ -219,9 +219,20 @@ class Output:
         )
 
 
-def terminal_width() -> int:
-    """Return how many cells a line of the terminal has."""
-    return shutil.get_terminal_size((WIDTH_DEFAULT, 24)).columns
+def terminal_width(stream: TextIO | None = None) -> int:
+    """Return how many cells a line of the terminal has: of COLUMNS, of a stream, else the usual."""
+    try:
+        told = int(os.environ.get("COLUMNS", ""))
+    except ValueError:
+        told = 0
+    if told > 0:
+        return told
+    try:
+        wide = os.get_terminal_size((stream or sys.__stdout__ or sys.stdout).fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        # No terminal, no file at all, or nothing there.
+        return WIDTH_DEFAULT
+    return wide or WIDTH_DEFAULT
 
 
 def unwritable(error: Exception) -> Exception:

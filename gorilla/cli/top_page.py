@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gorilla.cli.lock_views import time_left
-from gorilla.cli.tables import Cell, Column, Styled, Table, laid_out, painted
+from gorilla.cli.tables import Cell, Column, Styled, Table, count_of, laid_out, painted
 from gorilla.cli.times import told
 from gorilla.cli.top_figures import Standing
 
@@ -74,7 +74,8 @@ def _head(standing: Standing, clock: str, width: int | None) -> list[str]:
         f"{cluster.name or 'gorilla'}  {leader}  "
         f"{connected} of {len(cluster.members)} members  {clock} UTC"
     )
-    second = f"{cluster.held} held  {cluster.waiting} waiting  {cluster.sessions} sessions"
+    sessions = count_of(range(cluster.sessions), "session")
+    second = f"{cluster.held} held  {cluster.waiting} waiting  {sessions}"
     return [*laid_out(first, width), *laid_out(second, width)]
 
 

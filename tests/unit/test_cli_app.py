@@ -12,7 +12,7 @@ from gorilla.cli import reference
 from gorilla.cli.app import NOUNS, root
 from gorilla.cli.failures import Exit
 from gorilla.cli.options import GLOBAL_OPTIONS, Noun, Verb
-from tests.support.cli import DEAD, PROGRAM, at_terminal, clean, gorilla, process
+from tests.support.cli import DEAD, PROGRAM, Terminal, at_terminal, clean, gorilla, process
 from tests.support.cli_commands import COMMANDS, VERBS
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +158,19 @@ def test_a_question_that_nobody_can_answer_is_refused_before_anything_is_asked()
 
     assert (ran.code, ran.took_s < 5) == (Exit.USAGE, True)
     assert ran.sentence == "This wants a yes and nobody is here to ask: give --yes."
+
+
+def test_a_failure_is_red_on_a_terminal_and_plain_where_that_is_not_wanted():
+    command = ("lock", "list", "--endpoint", DEAD, "--deadline", "1")
+    red, plain = Terminal(*command), Terminal(*command, "--no-color")
+    by_name = Terminal(*command, NO_COLOR="1")
+
+    codes = [terminal.end() for terminal in (red, plain, by_name)]
+
+    assert codes == [Exit.UNAVAILABLE] * 3
+    assert "\x1b[31mgorilla: No node" in red.raw
+    assert "\x1b" not in plain.raw + by_name.raw
+    assert max(map(len, red.text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120, 200])
