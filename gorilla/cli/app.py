@@ -205,7 +205,7 @@ class Root(Noun):
         except SystemExit:
             raise
         except BaseException as error:  # the last place: nothing may pass it
-            return _told(_failure_of(error), False if "--no-color" in args else None)
+            return _told(_failure_of(error), color=False if "--no-color" in args else None)
         return int(result) if isinstance(result, int) else Exit.OK
 
 
@@ -241,7 +241,7 @@ def _of_click(error: click.ClickException) -> Failure:
     return Failure(f"{message.rstrip('.')}. See: {path} --help", Exit.USAGE)
 
 
-def _told(failure: Failure, color: bool | None) -> int:
+def _told(failure: Failure, *, color: bool | None) -> int:
     """Say a failure on stderr, and end what went to stdout as well as can be."""
     out = Output(color=color)
     try:
