@@ -77,6 +77,19 @@ test-chaos: deps ## Faults on real processes, with a report: make test-chaos MIN
 		--nemeses "$(or $(NEMESES),all)" --report $(or $(REPORT),chaos-report) \
 		$(if $(SEED),--seed $(SEED))
 
+.PHONY: test-client-hunt
+test-client-hunt: deps ## Programs contend for locks while everything fails: SECONDS=60 SEED=1
+	@$(BIN)/python -m tests.support.client_e2e_hunt --seconds $(or $(SECONDS),60) \
+		--seed $(or $(SEED),1)
+
+.PHONY: test-client-soak
+test-client-soak: deps ## Thousands of holds of each client, and what is left of them: CYCLES=10000
+	@$(BIN)/python -m tests.support.client_e2e_soak --cycles $(or $(CYCLES),10000)
+
+.PHONY: test-pythons
+test-pythons: deps ## The clients on other Pythons: make test-pythons PYTHONS="3.12 3.13"
+	@$(BIN)/python -m tests.support.client_e2e_pythons $(or $(PYTHONS),3.11 3.12 3.13)
+
 .PHONY: sim
 sim: deps ## One simulated run, told in full: make sim PROFILE=crash SEED=7, or SCENARIO=file
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.support.sim --profile $(or $(PROFILE),everything) \

@@ -23,7 +23,8 @@ def blocking(*urls: str) -> None:
             try:
                 client.lock("smoke", timeout=LEASE_S, wait=0.1, owner="other").acquire()
             except WaitTimeout as error:
-                assert error.explain is not None
+                told = error.explain
+            assert told is not None
             number = held.fencing_token
         with client.session(ttl=5) as session, session.locks(["smoke", "smoke-2"]) as both:
             assert both.fencing_tokens["smoke"] > number
