@@ -25,7 +25,8 @@ from pathlib import Path
 from tests.support.pages import Block, blocks_of
 
 DEADLINE_S = 60.0
-COLUMNS = 100
+COLUMNS = 400
+"""So wide that no line is folded, wherever a page folds it."""
 PROGRAMS = Path(sys.executable).parent
 
 _MARK = "=== end of a block ==="
