@@ -1,5 +1,7 @@
 """``gorilla lock acquire``, ``extend``, ``status``, ``release``: what a holder does."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypedDict
 
 import click
@@ -8,12 +10,13 @@ from typing_extensions import Unpack
 from gorilla.cli import lock_views
 from gorilla.cli.app import Cli
 from gorilla.cli.completing import LOCK
-from gorilla.cli.failures import CommandError
+from gorilla.cli.failures import CommandError, OutputClosed
 from gorilla.cli.inputs import TOKEN_VARIABLE, json_or_text, secret
 from gorilla.cli.options import SECRET, TIMEOUT, WAIT, SecretVerb, Verb
 from gorilla.cli.times import told
-from gorilla.wire.asking import EXCLUSIVE, SHARED
-from gorilla.wire.bodies import HOLDERS_MAX
+from gorilla.client.errors import OutcomeUnknown
+from gorilla.wire.asking import EXCLUSIVE, SHARED, GroupBody
+from gorilla.wire.bodies import HOLDERS_MAX, LockBody
 
 _TOKEN_HELP: Final = (
     f"TOKEN is what acquire gave; `-` reads it from stdin, and without one it is taken from "
@@ -96,23 +99,44 @@ def acquire(
     or none. Without --owner each run is somebody else, so that two runs never share a lock.
     """
     options = _checked(asked, shared=shared)
-    if asked["wait"]:
-        cli.out.remark(f"Waiting for {', '.join(resources)}, up to {told(asked['wait'])}.")
-    owner = options.pop("owner")
+    client, owner = cli.client(), options.pop("owner")
+    is_new = owner is None and asked["session"] is None
     if owner is None:
         owner = _owner(cli, asked["session"])
-    if len(resources) > 1:
-        several = cli.client().acquire_all(resources, owner=owner, **options)
-        if quiet:
-            cli.out.show(several.group, several.group)
+    if asked["wait"]:
+        cli.out.remark(f"Waiting for {', '.join(resources)}, up to {told(asked['wait'])}.")
+    try:
+        if len(resources) > 1:
+            _show_group(cli, client.acquire_all(resources, owner=owner, **options), quiet=quiet)
         else:
-            cli.out.show(several, *lock_views.group(several))
-        return
-    lock = cli.client().acquire(resources[0], owner=owner, **options)
-    if quiet:
-        cli.out.show(lock.token, lock.token)
-    else:
-        cli.out.show(lock, lock_views.owned(lock))
+            _show_lock(cli, client.acquire(resources[0], owner=owner, **options), quiet=quiet)
+    except OutcomeUnknown:
+        if is_new:
+            cli.out.say(f"If it was acquired, {owner} has it: ask again with --owner {owner}")
+        raise
+
+
+def _show_lock(cli: Cli, lock: LockBody, *, quiet: bool) -> None:
+    with _given_back(lambda: cli.client().release(lock.resource, lock.token)):
+        cli.out.show(lock.token if quiet else lock, lock.token if quiet else lock_views.owned(lock))
+        cli.out.flush()
+
+
+def _show_group(cli: Cli, group: GroupBody, *, quiet: bool) -> None:
+    views = (group.group,) if quiet else lock_views.group(group)
+    with _given_back(lambda: cli.client().release_group(group.group)):
+        cli.out.show(group.group if quiet else group, *views)
+        cli.out.flush()
+
+
+@contextlib.contextmanager
+def _given_back(release: Callable[[], None]) -> Iterator[None]:
+    """Release what was acquired when its token reaches nobody."""
+    try:
+        yield
+    except (OutputClosed, CommandError):
+        release()
+        raise
 
 
 @click.command(

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gorilla.client import Client
 
 REFRESH_S: Final = 2.0
+PAGE_S_MAX: Final = 3.0
+"""Longest time for what a page shows, before it tells that nobody answers (seconds)."""
+
 LOCKS_MAX: Final = 5_000
 """Locks that are listed for a page."""
 
@@ -108,7 +111,8 @@ def top(cli: Cli, /, prefix: str | None, *, once: bool, interval: float) -> int:
     long locks were held and waited for is known from the history of the last 15 minutes, and from
     what happens while it runs.
     """
-    looking = Looking(cli.client(), prefix)
+    deadline_s = cli.settings.deadline_s if once else min(cli.settings.deadline_s, PAGE_S_MAX)
+    looking = Looking(cli.client(deadline_s=deadline_s), prefix)
     # The first look fails at once where nobody answers.
     looking.look()
     looking.recall()

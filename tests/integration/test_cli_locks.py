@@ -3,11 +3,12 @@
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 
 from gorilla.cli.failures import Exit
-from tests.support.cli import Terminal, started
+from tests.support.cli import PROGRAM, Terminal, clean, process, started
 
 # -- a holder
 
@@ -192,3 +193,34 @@ def test_the_token_of_a_lock_is_never_sent_as_whoever_asks():
     (request,) = heard
     assert request.startswith(b"DELETE /api/v1/locks/a/secret-of-the-lock HTTP/1.1")
     assert b"Authorization: Bearer me\r\n" in request
+
+
+@pytest.mark.parametrize("resources", [("a",), ("a", "b")], ids=["one", "several"])
+def test_a_lock_whose_token_reaches_nobody_is_released(shell, resources):
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [*PROGRAM, "lock", "acquire", *resources, "--timeout", "600"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=clean(shell.environment),
+            check=False,
+        )
+
+    assert (done.returncode, shell.json("lock", "list")) == (Exit.IO, [])
+    assert done.stderr == "gorilla: The output can't be written: No space left on device.\n"
+
+
+def test_who_does_not_know_whether_it_has_a_lock_is_told_how_to_ask_again():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ran = process(
+            "lock", "acquire", "a", "--timeout", "60", "--deadline", "1",
+            "--endpoint", f"http://127.0.0.1:{port}",
+        )  # fmt: skip
+
+    first, second = ran.err.splitlines()
+    assert ran.code == Exit.UNKNOWN
+    owner = re.fullmatch(r"If it was acquired, (\S+) has it: ask again with --owner \1", first)
+    assert owner is not None
+    assert second.endswith("Look, or ask again: that is safe.")

@@ -1,6 +1,7 @@
 """The frame of the command line: options, help, what is loaded, how it ends."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,23 @@ def test_every_command_has_help_with_an_example_that_can_be_run(command, context
     assert all(option.help for option in command.params if isinstance(option, click.Option))
     name = context.command_path.split()[-1]
     assert any(name in line.split() for line in command.examples)
+
+
+@pytest.mark.parametrize(("command", "context"), VERBS)
+def test_every_example_is_a_command_line_that_is_understood(command, context):
+    for line in command.examples:
+        if "gorilla " not in line:
+            continue
+        command_line = line.partition("gorilla ")[2].rstrip(")").partition(" > ")[0]
+        words = shlex.split(command_line, comments=True)
+        parent = click.Context(root, info_name="gorilla")
+        found: click.Command = root
+        while isinstance(found, click.Group):
+            # Global options may stand before the noun.
+            found = found.get_command(parent, words.pop(0))
+            assert found is not None, line
+        with found.make_context(context.info_name, words, parent=parent) as made:
+            assert made.command is found, line
 
 
 @pytest.mark.parametrize(("command", "context"), VERBS)
