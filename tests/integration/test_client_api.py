@@ -128,12 +128,8 @@ async def test_a_lock_is_acquired_looked_at_extended_and_released(kind):
         lock = await face(
             lambda c: c.acquire("job", owner="anna", timeout=10, metadata={"n": 1}, reason="r")
         )
-        assert (lock.resource, lock.owner, lock.fencing_token, lock.timeout) == (
-            "job",
-            "anna",
-            1,
-            10,
-        )
+        assert (lock.resource, lock.owner, lock.fencing_token) == ("job", "anna", 1)
+        assert 9 < lock.timeout <= 10
         assert msgspec.json.decode(lock.metadata) == [{"n": 1}]
         assert (lock.reason, lock.limit) == ("r", UNSET)
         extended = await face(lambda c: c.extend("job", lock.token, 20, "anna"))
@@ -282,7 +278,7 @@ async def test_sessions_are_begun_kept_shown_and_ended(kind):
             await face(lambda c: c.sessions.keep(session.id))
 
     assert [lock.resource for lock in shown.locks] == ["job"]
-    assert kept.remaining == 10
+    assert 9 < kept.remaining <= 10
 
 
 async def test_policies_are_set_listed_and_dropped(kind):

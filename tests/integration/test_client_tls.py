@@ -54,7 +54,7 @@ async def test_a_node_whose_certificate_is_not_trusted_is_told_nothing(kind, fil
     ca_file = None if trusted is None else str(files / trusted)
     async with (
         stub(says(OK), tls=server(files)) as node,
-        face_of(kind, node.url, ca_file=ca_file, deadline_s=0.3) as face,
+        face_of(kind, node.url, ca_file=ca_file, deadline_s=1.0) as face,
     ):
         with pytest.raises(Unavailable, match="its certificate is not accepted: self"):
             await face(lambda c: c.release("a", "t"))
@@ -65,7 +65,7 @@ async def test_a_node_whose_certificate_is_not_trusted_is_told_nothing(kind, fil
 async def test_a_certificate_for_another_name_is_not_accepted(kind, files):
     async with stub(says(OK), tls=server(files)) as node:
         url = node.url.replace("127.0.0.1", "localhost")
-        async with face_of(kind, url, ca_file=str(files / "node.pem"), deadline_s=0.3) as face:
+        async with face_of(kind, url, ca_file=str(files / "node.pem"), deadline_s=1.0) as face:
             with pytest.raises(Unavailable, match="its certificate is not accepted: Hostname mism"):
                 await face(lambda c: c.release("a", "t"))
 
@@ -88,7 +88,7 @@ async def test_a_client_says_who_it_is_by_its_own_certificate(kind, files):
         ca_file = str(files / "node.pem")
         async with face_of(kind, node.url, ca_file=ca_file, **own) as face:
             assert (await face(lambda c: c.health())).status == "ok"
-        async with face_of(kind, node.url, ca_file=ca_file, deadline_s=0.3) as face:
+        async with face_of(kind, node.url, ca_file=ca_file, deadline_s=1.0) as face:
             # The handshake of TLS 1.3 is over for the client before the node refuses it.
             with pytest.raises((Unavailable, OutcomeUnknown)):
                 await face(lambda c: c.release("a", "t"))
