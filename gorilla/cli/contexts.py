@@ -110,8 +110,9 @@ def config_path(environ: Mapping[str, str]) -> Path:
         return Path(named)
     base = environ.get("XDG_CONFIG_HOME", "")
     # The specification of these directories: what is not absolute is ignored.
-    directory = Path(base) if base.startswith("/") else Path("~/.config").expanduser()
-    return directory / "gorilla" / "config.toml"
+    if not base.startswith("/"):
+        base = _expanded("~/.config")
+    return Path(base) / "gorilla" / "config.toml"
 
 
 def read_config(path: Path) -> ConfigFile:
@@ -323,7 +324,11 @@ def _are_strange(reading: _Reading, endpoints: Sourced) -> bool:
 
 
 def _expanded(file: str) -> str:
-    return str(Path(file).expanduser())
+    try:
+        return str(Path(file).expanduser())
+    except RuntimeError:
+        # Nobody of that name; or we are nobody, as in some containers. There is no such file.
+        return file
 
 
 def no_context(path: Path, name: str, source: str, file: ConfigFile) -> str:

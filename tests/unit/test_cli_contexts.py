@@ -221,6 +221,16 @@ def test_the_config_file_is_where_the_environment_says():
     assert config_path({"GORILLA_CONFIG_FILE": "a.toml"}) == Path("a.toml")
 
 
+def test_a_home_that_is_nowhere_is_no_traceback(home):
+    (home / "gorilla" / "config.toml").write_text(
+        "current = 'a'\n[contexts.a]\ntoken_file = '~nobody-of-that-name/token'\n"
+    )
+
+    ran = gorilla("lock", "list", home=home)
+
+    assert (ran.code, "~nobody-of-that-name/token can't be read" in ran.err) == (2, True)
+
+
 def test_contexts_are_added_used_and_removed_and_comments_stay(home):
     config = home / "gorilla" / "config.toml"
     endpoint = ("--endpoint", "http://new:4000")
