@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gorilla.client.asking import Asker
-from gorilla.client.errands import about
+from gorilla.client.errands import ERRAND_S, about
 from gorilla.client.errors import ForkedError, GorillaError, LockLost, LossReason
 from gorilla.client.held import HeldView
 from gorilla.client.holding import Hold, Standing
@@ -244,7 +244,8 @@ class HeldBase(HeldView):
     async def _leave_nothing(self) -> None:
         """After its time is over here: end what the cluster may still count as held."""
         try:
-            await let_go(self._asker, self._registered.errands, self._extension, self._locks)
+            errands = self._registered.errands
+            await let_go(self._asker, errands, self._extension, self._locks, ERRAND_S)
         except GorillaError as error:
             log.debug("%s may be held for a moment longer: %s", self.resource, error)
 

@@ -5,6 +5,7 @@ of its own, with a port that never suspends; the other one in a task.
 """
 
 import contextlib
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from gorilla.client.asking import Asker
@@ -96,7 +97,9 @@ class Extension:
 
     async def _ask(self, call: "Call[Any]", deadline_s: float) -> None:
         hold, asked_s = self.hold, self.asker.now_s()
-        left_s = max(0.05, min(deadline_s, hold.until_s - asked_s))
+        # After its end, or its release, it is settled only for what may be left of it.
+        until_s = hold.until_s if hold.is_held else inf
+        left_s = max(0.05, min(deadline_s, until_s - asked_s))
         attempt_s = min(self.asker.settings.attempt_s, left_s / ATTEMPTS)
         self._unanswered = call
         try:
@@ -116,11 +119,11 @@ class Extension:
         self._unanswered = None
         kept = self.kind.read(answered.value)
         hold.confirmed(kept.secret, kept.left_s, answered.sent_s)
-        if not self.kind.note(answered.value):
+        if not self.kind.note(answered.value) and hold.is_held:
             # One of several was forced away; what is left of them is not what was asked for.
             hold.lose(LossReason.NOT_FOUND)
             hold.check(self.asker.now_s())
-        if self.afterwards is not None:
+        if self.afterwards is not None and hold.is_held:
             await self.afterwards()
 
 

@@ -62,7 +62,7 @@ class KeepingTask(Keeper):
             return
         await asyncio.wait([task], timeout=STOPPED_S)
         if task.cancel():
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=STOPPED_S)
 
     @override
     async def pause_until(self, at_s: float) -> bool:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 SLICE_S: Final = 2.0
 """Longest pause without a look at the clock: a pause does not count the sleep of a machine."""
 
-TURN_S: Final = 5.0
-"""How long a release waits for an extension that is under way (seconds)."""
+TURN_S: Final = 2.0
+"""How long a release waits for an extension that is under way, on top of the time of an attempt
+(seconds): one that a node does not answer is asked elsewhere after that."""
 
 STOPPED_S: Final = 1.0
 """How long the end of a thread that was told to stop is waited for (seconds)."""
@@ -86,7 +87,8 @@ class KeepingThread(Keeper):
     @override
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        if not self._turn.acquire(timeout=TURN_S):
+        patience_s = self._extension.asker.settings.attempt_s + TURN_S
+        if not self._turn.acquire(timeout=patience_s):
             raise Unavailable("an extension of the lock is under way, and gets no answer")
         try:
             yield

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from gorilla.client.asking import Answered, Asker
+from gorilla.client.asking import LAST_S, Answered, Asker
 from gorilla.client.calls import Call, groups, locks
 from gorilla.client.errands import ERRAND_S, About, Errands, about, is_interruption, undo
 from gorilla.client.errors import (
@@ -292,9 +292,11 @@ async def let_go(
     """
     hold = extension.hold
     hold.released()
+    until_s = asker.now_s() + deadline_s
     try:
         await extension.settle(deadline_s)
-        await asker.ask(extension.kind.release(hold), deadline_s=deadline_s)
+        left_s = max(LAST_S, until_s - asker.now_s())
+        await asker.ask(extension.kind.release(hold), deadline_s=left_s)
     except NotFound as error:
         lost = LockLost(hold.resource, hold.fencing_token, LossReason.NOT_FOUND)
         raise (hold.error or lost) from error
