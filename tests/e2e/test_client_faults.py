@@ -119,6 +119,44 @@ async def test_whoever_waits_at_a_node_that_is_stopped_keeps_its_place_at_anothe
         await other.do((await behind).release)
 
 
+async def test_whoever_waits_at_a_node_that_is_killed_keeps_its_place_at_another_one(
+    program: Program, place: Place
+):
+    lock, leader = new_name(), await place.leader()
+    at, elsewhere = place.others(leader)
+    async with running_program("async", place, endpoints=[place.lines[elsewhere].url]) as other:
+        first = await other.do(other.client.lock(lock, timeout=60).acquire)
+        await program.talks_to(at)
+        waits = program.start(program.client.lock(lock, timeout=LEASE_S, wait=30).acquire)
+        await place.until_waiting(lock)
+        behind = other.start(other.client.lock(lock, timeout=LEASE_S, wait=30).acquire)
+        await place.until_waiting(lock, 2)
+
+        await place.kill(at)
+        await eventually(lambda: program.node != at, "the client looks elsewhere")
+        await asyncio.sleep(0.3)
+        await other.do(first.release)
+
+        held = await waits
+        assert not behind.done()
+        await program.do(held.release)
+        await other.do((await behind).release)
+
+
+async def test_a_release_is_done_though_an_extension_gets_no_answer(place: Place, face: str):
+    lock = new_name()
+    async with running_program(face, place, attempt_s=1.5) as program:
+        held = await program.do(program.client.lock(lock, timeout=60).acquire)
+        place.lines.set(State.SILENT, program.node)
+        held._hold.sent_s -= 30
+        held.nudge()
+        await eventually(lambda: held._extension._unanswered is not None, "it is being extended")
+
+        await program.do(held.release)
+
+        assert await place.owners(lock) == []
+
+
 async def test_a_lock_outlives_a_partition_from_the_node_of_its_client(
     program: Program, place: Place
 ):

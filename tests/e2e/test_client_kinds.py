@@ -4,6 +4,7 @@ What is promised, and which test shows it: ``docs/reference/client-behaviours.md
 """
 
 import asyncio
+import signal
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from tests.support.client_e2e import (
     running_program,
 )
 from tests.support.client_e2e_lines import State
+from tests.support.client_e2e_scripts import Script
 
 __all__ = ["cluster", "face", "place", "program"]
 pytestmark = pytest.mark.e2e
@@ -200,32 +202,40 @@ async def test_a_session_without_any_node_is_lost_and_takes_all_with_it(
     assert {error.reason for error in told} == {LossReason.SESSION, LossReason.EXPIRED}
 
 
-async def test_the_next_candidate_leads_when_the_leader_of_an_election_is_gone(
+LEADS = """
+    with Client(*urls) as client:
+        term = client.election(name, timeout=1.5, metadata="one").acquire()
+        tell(term.owner, term.fencing_token)
+        time.sleep(60)
+"""
+
+
+async def test_the_next_candidate_leads_when_the_leader_of_an_election_is_killed(
     program: Program, place: Place
 ):
     name, told = new_name("office"), []
-    leads = Program("blocking", place)
-    term = await leads.do(leads.client.election(name, timeout=1.5, metadata="one").acquire)
-    candidate = program.client.election(name, timeout=LEASE_S, on_lost=told.append)
-    next_term = program.start(candidate.acquire)
-    await place.until_waiting(f"elections%2F{name}")
-    assert (await program.do(program.client.leader, name)).owner == term.owner
+    script = Script(LEADS, name, *place.urls)
+    try:
+        owner, number = (await asyncio.to_thread(script.line)).split()
+        candidate = program.client.election(name, timeout=LEASE_S, on_lost=told.append)
+        next_term = program.start(candidate.acquire)
+        await place.until_waiting(f"elections%2F{name}")
+        assert (await program.do(program.client.leader, name)).owner == owner
 
-    # As a killed process: it is silent from now on.
-    gone_s = now_s()
-    leads.client._io.close()
-    held = await next_term
+        gone_s = now_s()
+        script.signal(signal.SIGKILL)
+        held = await next_term
+        assert now_s() - gone_s < 1.5 + FAILOVER_S_MAX
+    finally:
+        script.close()
 
-    assert now_s() - gone_s < 1.5 + FAILOVER_S_MAX
-    assert held.fencing_token > term._hold.fencing_token
-    assert term.lost is not None
+    assert held.fencing_token > int(number)
     assert (await program.do(program.client.leader, name)).owner == held.owner
     await program.do(program.client.force_release, f"elections/{name}", "a test")
     await eventually(lambda: told, "leadership is lost", LEASE_S + 1)
     assert [error.resource for error in told] == [f"elections/{name}"]
     with pytest.raises(LockLost):
         await program.do(held.release)
-    await leads.close()
 
 
 async def test_a_lock_that_was_forced_is_noticed_at_the_next_extension(
