@@ -212,4 +212,6 @@ def _existing(path: Path, file: contexts.ConfigFile, name: str) -> None:
 def _shown(value: object) -> Cell:
     if value is None:
         return Styled("none", "dim")
+    if isinstance(value, float):
+        return f"{value:g}"
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

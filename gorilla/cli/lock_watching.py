@@ -49,6 +49,7 @@ _STYLES: Final = {
     "gap": "bad",
 }
 _TIME_CELLS: Final = len("10:11:12")
+_DAY_CHARS: Final = len("2025-05-04")
 _TYPE_CELLS: Final = max(map(len, _STYLES))
 _TYPE_CELLS_MIN: Final = len("requested")
 _PART_CELLS_MIN: Final = 8
@@ -127,10 +128,12 @@ def _happening(cli: Cli, stream: Events) -> Iterator[StreamBody]:
 
 
 def line(event: StreamBody, out: Output) -> str:
-    """Show an event: in columns on a terminal, in one line elsewhere."""
+    """Show an event: in columns on a terminal; elsewhere in one line, with its day."""
     cells = _cells(event)
     if not out.on_terminal:
-        return GAP.join(cell.text for cell in map(shown_safely, cells) if cell.text)
+        day = getattr(event, "at", "")[:_DAY_CHARS]
+        whole = GAP.join(cell.text for cell in map(shown_safely, cells) if cell.text)
+        return f"{day} {whole}".lstrip()
     return "\n".join(row_lines(cells, _widths(out.width), color=out.color))
 
 

@@ -161,7 +161,9 @@ def test_what_happens_is_watched_line_by_line(shell):
 
     assert (watcher.returncode, err) == (0, "")
     first, second, third = out.splitlines()
-    assert re.fullmatch(r"\d\d:\d\d:\d\d  acquired  a  me  #1, for 1m 00s, why", first)
+    assert re.fullmatch(
+        r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d  acquired  a  me  #1, for 1m 00s, why", first
+    )
     assert second.endswith("extended  a  me  #1, for 1m 30s")
     assert re.search(r"forced  a  me  #1, held \S+, by boss, r$", third)
 
