@@ -37,7 +37,14 @@ def test_the_cases_are_found():
 @pytest.mark.parametrize("name", NAMES)
 def test_javascript(name: str, environment):
     ran = subprocess.run(
-        ["node", "--test", "--test-force-exit", "--test-name-pattern", f"^{re.escape(name)}$", str(CASES)],
+        [
+            "node",
+            "--test",
+            "--test-force-exit",
+            "--test-name-pattern",
+            f"^{re.escape(name)}$",
+            str(CASES),
+        ],
         env=environment,
         capture_output=True,
         text=True,
