@@ -78,6 +78,7 @@ class Extension:
         self.afterwards: Callable[[], Awaitable[None]] | None = None
         """What is to be done after each extension."""
         self._unanswered: Call[Any] | None = None
+        self._asked_s = 0.0
 
     async def extend(self, timeout_s: float, deadline_s: float) -> None:
         """Extend the hold, so that it lasts ``timeout_s`` from now on.
@@ -88,6 +89,7 @@ class Extension:
 
         """
         await self.settle(deadline_s)
+        self._asked_s = self.asker.now_s()
         await self._ask(self.kind.extension(self.hold, timeout_s), deadline_s)
 
     async def settle(self, deadline_s: float) -> None:
@@ -96,18 +98,18 @@ class Extension:
             await self._ask(self._unanswered, deadline_s)
 
     async def _ask(self, call: "Call[Any]", deadline_s: float) -> None:
-        hold, asked_s = self.hold, self.asker.now_s()
+        hold, now_s = self.hold, self.asker.now_s()
         # After its end, or its release, it is settled only for what may be left of it.
         until_s = hold.until_s if hold.is_held else inf
-        left_s = max(0.05, min(deadline_s, until_s - asked_s))
+        left_s = max(0.05, min(deadline_s, until_s - now_s))
         attempt_s = min(self.asker.settings.attempt_s, left_s / ATTEMPTS)
         self._unanswered = call
         try:
             answered = await self.asker.ask(call, deadline_s=left_s, attempt_s=attempt_s)
         except TimeoutTooShort as error:
-            # It lasts longer than was asked for, as far as the answering node knows.
+            # It lasts longer than was asked for. Given again, the answer is as old as the question.
             self._unanswered = None
-            hold.confirmed(hold.secret, error.remaining_s or 0.0, asked_s)
+            hold.confirmed(hold.secret, error.remaining_s or 0.0, self._asked_s)
             return
         except NotFound as error:
             self._unanswered = None

@@ -151,6 +151,22 @@ async def test_an_explicit_extension_that_was_cut_off_does_not_lose_the_token():
 
 
 @on_virtual_time
+async def test_a_refusal_to_shorten_it_that_is_given_again_later_adds_no_time():
+    one = client()
+    held = await one.lock("db", timeout=30, extend=False).acquire()
+    one.io.fate = lambda call: Fate.UNANSWERED if extends(call) else Fate.SERVED
+    with pytest.raises(OutcomeUnknown):
+        await held.extend(timeout=5)
+    one.io.fate = lambda _call: Fate.SERVED
+    await asyncio.sleep(10)
+
+    left_s = (await held.status()).timeout
+    assert 0 < held.remaining() <= left_s
+    assert left_s < 6
+    await held.release()
+
+
+@on_virtual_time
 async def test_a_grant_that_was_waited_for_lasts_its_whole_timeout():
     one = client()
     first = await one.lock("db", timeout=100, owner="first").acquire()
