@@ -4,7 +4,7 @@ from gorilla.cli.__main__ import main
 from gorilla.cli.guard_plan import Plan
 from gorilla.cli.guard_timing import Timing
 
-LATE_S = 0.3
+LATE_S = 1.0
 
 
 def kill_s(_timing: Timing, deadline_s: float) -> float:

@@ -2,8 +2,8 @@
 
 import contextlib
 import os
-import pty
 import select
+import subprocess
 import time
 from pathlib import Path
 
@@ -17,11 +17,17 @@ class Terminal:
 
     def __init__(self, directory: Path, *words: str, **more: str) -> None:
         self.output = b""
-        self.pid, self._keys = pty.fork()
-        if self.pid == 0:
-            os.chdir(directory)
-            environment = {**os.environ, "PYTHONPATH": str(ROOT), "PS1": "prompt> ", **more}
-            os.execvpe(words[0], words, environment)
+        self._keys, screen = os.openpty()
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", *words],
+            cwd=directory,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PS1": "prompt> ", **more},
+            stdin=screen,
+            stdout=screen,
+            stderr=screen,
+        )
+        os.close(screen)
+        self.pid = self._process.pid
 
     def type(self, keys: bytes) -> None:
         os.write(self._keys, keys)
@@ -42,9 +48,9 @@ class Terminal:
 
     def ended(self) -> int:
         """Wait for the end of the program; return its exit code, or -N when signal N ended it."""
-        _, status = os.waitpid(self.pid, 0)
+        code = self._process.wait()
         with contextlib.suppress(OSError):  # that nothing more can come
             while select.select([self._keys], [], [], 0)[0]:
                 self.output += os.read(self._keys, 65536)
         os.close(self._keys)
-        return os.waitstatus_to_exitcode(status)
+        return code

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import threading
 from math import inf
 
 import pytest
@@ -10,7 +12,7 @@ from gorilla.cli import guard_family, guard_kernel
 from gorilla.cli.guard_family import below, children_of, parent_of
 from gorilla.cli.guard_kernel import Signals, Watch
 from gorilla.client.clock import now_s
-from tests.support.beating import child
+from tests.support.guarded import beating, beats, until
 
 
 @pytest.fixture(params=["Linux", "any POSIX"])
@@ -67,8 +69,8 @@ def test_signals_are_data_while_they_are_taken_and_signals_again_afterwards(syst
     got = []
     signals = Signals({signal.SIGUSR1, signal.SIGUSR2})
     try:
-        os.kill(os.getpid(), signal.SIGUSR1)
-        os.kill(os.getpid(), signal.SIGUSR2)
+        send(signal.SIGUSR1)
+        send(signal.SIGUSR2)
         found = signals.read()
         assert sorted(one.number for one in found) == [signal.SIGUSR1, signal.SIGUSR2]
         assert not any(one.from_terminal for one in found)
@@ -77,38 +79,41 @@ def test_signals_are_data_while_they_are_taken_and_signals_again_afterwards(syst
     finally:
         signals.close()
 
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send(signal.SIGUSR1)
     signal.signal(signal.SIGUSR1, handler)
     assert got == ["handled"]
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
+def send(number):
+    """Send a signal to this thread: those of whoever runs the tests take none as data."""
+    signal.pthread_kill(threading.get_ident(), number)
+
+
 @pytest.mark.parametrize("has_lists", [True, False])
-def test_every_process_below_is_found_with_or_without_the_kernels_lists(has_lists, monkeypatch):
+def test_every_process_below_is_found_with_or_without_the_kernels_lists(
+    has_lists, monkeypatch, tmp_path
+):
     if not has_lists:
         monkeypatch.setattr(guard_family, "children_of", guard_family._search_children)
-    reading, writing = os.pipe()
+    process = subprocess.Popen(beating(tmp_path, "nest", "daemon"))
+    until(lambda: len(beats(tmp_path)) == 6, "all its processes beat")
 
-    def grow(depth):
-        if depth:
-            child(lambda: grow(depth - 1), session=True)
-        os.write(writing, b"x")
-        signal.pause()
+    found = list(below(process.pid))
+    everybody = set(beats(tmp_path))
 
-    top = child(lambda: grow(3))
-    for _ in range(4):
-        os.read(reading, 1)
+    # The daemon has lost its parent, and with it its place in the family.
+    assert set(found) == everybody - {process.pid} - {daemon_of(everybody)}
+    assert [parent_of(pid) for pid in found] == [process.pid, *found[:-1]]
+    assert process.pid in children_of(os.getpid())
+    assert children_of(found[-1]) == []
 
-    found = list(below(os.getpid()))
-    kin = [pid for pid in found if pid == top or parent_of(pid) in found]
-    assert len(kin) == 4
-    assert kin.index(top) == 0
-    assert [parent_of(pid) for pid in kin] == [os.getpid(), *kin[:-1]]
-    assert children_of(kin[-1]) == []
-
-    for pid in reversed(kin):
+    for pid in everybody:
         os.kill(pid, signal.SIGKILL)
-    os.waitpid(top, 0)
-    assert children_of(top) == []
-    os.close(reading)
-    os.close(writing)
+    process.wait()
+    assert children_of(process.pid) == []
+
+
+def daemon_of(pids):
+    (daemon,) = [pid for pid in pids if parent_of(pid) not in {*pids, os.getpid()}]
+    return daemon
