@@ -66,8 +66,11 @@ def list_(cli: Cli, limit: int) -> None:
 @click.pass_obj
 def create(cli: Cli) -> None:
     """Store one now, for example before an upgrade; it may take a while."""
+    client = cli.client()
+    # Storing one may take long, and so may asking for it; where nobody answers it is told soon.
+    client.cluster.status()
     with _database_told():
-        made = cli.client().snapshots.take()
+        made = client.snapshots.take()
     cli.out.show(made, *_made_views(made))
 
 

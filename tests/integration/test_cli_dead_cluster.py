@@ -23,8 +23,8 @@ LOCAL = {"completion", "context"}
 OTHERS_PROGRAM = {"gorilla snapshot verify", "gorilla snapshot restore"}
 """They ask no node either: they become gorillad."""
 
-PATIENT = {"gorilla elect", "gorilla snapshot create"}
-"""They go on trying, until Ctrl-C or for as long as a snapshot may take."""
+PATIENT = {"gorilla elect"}
+"""It goes on trying until Ctrl-C."""
 
 ASKING = [one for one in VERBS if one.id not in OTHERS_PROGRAM | PATIENT]
 
