@@ -6,8 +6,9 @@ of it.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from typing_extensions import override
@@ -15,7 +16,13 @@ from typing_extensions import override
 from gorilla.client.asking import Asker
 from gorilla.client.blocking import run_now
 from gorilla.client.calls import Call
-from gorilla.client.errors import ClosedError, GorillaError, OutcomeUnknown, Unavailable
+from gorilla.client.errors import (
+    ClosedError,
+    GorillaError,
+    OutcomeUnknown,
+    RequestRefused,
+    Unavailable,
+)
 
 T = TypeVar("T")
 
@@ -51,15 +58,27 @@ class Doubts:
         """Whether it may be released by a request of long ago."""
         return secret in self._secrets
 
-    def note(self, secret: str) -> None:
-        """Doubt from now on; of very many the oldest is forgotten."""
-        self._secrets[secret] = None
-        if len(self._secrets) > DOUBTS_MAX:
-            del self._secrets[next(iter(self._secrets))]
+    @contextlib.contextmanager
+    def unless_definite(self, secrets: Callable[[], Sequence[str]]) -> Iterator[None]:
+        """Doubt them from now on when a release in the block comes to no definite end."""
+        try:
+            yield
+        except (RequestRefused, Unavailable):
+            raise
+        except BaseException:
+            self._note(secrets())
+            raise
 
-    def settle(self, secret: str) -> None:
+    def settle(self, secrets: Sequence[str]) -> None:
         """Doubt no more: it was released, so nothing can end it again."""
-        self._secrets.pop(secret, None)
+        for secret in secrets:
+            self._secrets.pop(secret, None)
+
+    def _note(self, secrets: Sequence[str]) -> None:
+        """Doubt them; of very many the oldest is forgotten."""
+        self._secrets.update(dict.fromkeys(secrets))
+        while len(self._secrets) > DOUBTS_MAX:
+            del self._secrets[next(iter(self._secrets))]
 
 
 class Errands:
@@ -119,7 +138,9 @@ def is_interruption(error: BaseException) -> bool:
     return not isinstance(error, GorillaError) or isinstance(error, ClosedError)
 
 
-async def undo(asker: Asker, calls: Sequence[Call[T]], release: Callable[[T], Call[None]]) -> None:
+async def undo(
+    asker: Asker, calls: Sequence[Call[T]], release: Callable[[T], Coroutine[Any, Any, None]]
+) -> None:
     """Find out by ``calls``, the next one if one gets no answer, what was given, and release it."""
     share_s = ERRAND_S / len(calls)
     for call in calls:
@@ -128,8 +149,7 @@ async def undo(asker: Asker, calls: Sequence[Call[T]], release: Callable[[T], Ca
         except (Unavailable, OutcomeUnknown) as error:
             log.debug("what was interrupted is looked for again: %s", error)
         else:
-            given = release(answered.value)
-            await asker.ask(given, deadline_s=ERRAND_S, attempt_s=ERRAND_S / 2)
+            await release(answered.value)
             return
 
 

@@ -45,6 +45,10 @@ class Kind(Protocol[T]):
     def numbers(self) -> set[int]:
         """The grants' numbers."""
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret by which some of it can be ended."""
+
 
 class OneLock(Kind[LockBody]):
     """A lock."""
@@ -83,6 +87,11 @@ class OneLock(Kind[LockBody]):
     @override
     def numbers(self) -> set[int]:
         return {self.body.fencing_token}
+
+    @property
+    @override
+    def secrets(self) -> tuple[str, ...]:
+        return (self.body.token,)
 
     @property
     def release_requested(self) -> ReleaseRequestBody | None:
@@ -132,6 +141,11 @@ class Group(Kind[GroupBody]):
         return {lock.fencing_token for lock in self.body.locks}
 
     @property
+    @override
+    def secrets(self) -> tuple[str, ...]:
+        return (self.body.group, *(lock.token for lock in self.body.locks))
+
+    @property
     def release_requested(self) -> ReleaseRequestBody | None:
         """Who asked the holder to let go of one of them, as the last answer said."""
         wishes = (lock.release_requested for lock in self.body.locks)
@@ -170,3 +184,8 @@ class Life(Kind[SessionBody]):
     @override
     def numbers(self) -> set[int]:
         return set()
+
+    @property
+    @override
+    def secrets(self) -> tuple[str, ...]:
+        return (self.body.id,)

@@ -11,7 +11,7 @@ from typing_extensions import override
 from gorilla.client.asking import Asker
 from gorilla.client.calls import sessions
 from gorilla.client.ending import HeldBase, log
-from gorilla.client.errands import Errands, is_interruption, undo
+from gorilla.client.errands import ERRAND_S, Errands, is_interruption, undo
 from gorilla.client.errors import GorillaError, LockLost
 from gorilla.client.holding import Hold
 from gorilla.client.keeping import Extension
@@ -71,8 +71,12 @@ async def open_session(
         answered = await asker.ask(call)
     except BaseException as error:
         if is_interruption(error):
-            errand = undo(asker, [call], lambda opened: sessions.end(opened.id))
-            errands.begin(errand, frozenset())
+
+            async def end(opened: "SessionBody") -> None:
+                ending = sessions.end(opened.id)
+                await asker.ask(ending, deadline_s=ERRAND_S, attempt_s=ERRAND_S / 2)
+
+            errands.begin(undo(asker, [call], end), frozenset())
         raise
     given: SessionBody = answered.value
     hold = Hold(

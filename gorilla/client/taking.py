@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, isfinite
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ from gorilla.client.errors import (
     LossReason,
     NotFound,
     OutcomeUnknown,
-    RequestRefused,
     Unavailable,
     WaitTimeout,
 )
@@ -199,22 +199,30 @@ async def _ask(
             looks = [wanted.call(owner, 0.0, UNDONE_S)]
             if not wait_s or asker.now_s() - asked_s < HEARD_S:
                 looks.insert(0, replace(call, wait_s=0.0, with_wait=None))
-            errand = undo(asker, looks, wanted.release_of)
+            errand = undo(asker, looks, partial(_give_back, asker, errands, wanted))
             errands.begin(errand, about(wanted.resources, owner))
         raise
+
+
+async def _give_back(
+    asker: Asker, errands: Errands, wanted: Wanted, body: GroupBody | LockBody
+) -> None:
+    """Release what was given to somebody who does not want it any more."""
+    with errands.doubts.unless_definite(lambda: wanted.kind_of(body).secrets):
+        release = wanted.release_of(body)
+        await asker.ask(release, deadline_s=ERRAND_S, attempt_s=ERRAND_S / 2)
 
 
 async def _is_ours(
     asker: Asker, errands: Errands, wanted: Wanted, body: GroupBody | LockBody
 ) -> bool:
     """Return whether it was given anew, or end what may be released by a request of long ago."""
-    kind: Kind[Any] = wanted.kind_of(body)
-    secret = kind.read(body).secret
-    if secret not in errands.doubts:
+    secrets = wanted.kind_of(body).secrets
+    if not any(secret in errands.doubts for secret in secrets):
         return True
     with suppress(NotFound):
         await asker.ask(wanted.release_of(body), deadline_s=RELEASE_S)
-    errands.doubts.settle(secret)
+    errands.doubts.settle(secrets)
     return False
 
 
@@ -294,15 +302,14 @@ async def let_go(
     hold.released()
     until_s = asker.now_s() + deadline_s
     try:
-        await extension.settle(deadline_s)
-        left_s = max(LAST_S, until_s - asker.now_s())
-        await asker.ask(extension.kind.release(hold), deadline_s=left_s)
+        with errands.doubts.unless_definite(lambda: extension.kind.secrets):
+            await extension.settle(deadline_s)
+            left_s = max(LAST_S, until_s - asker.now_s())
+            await asker.ask(extension.kind.release(hold), deadline_s=left_s)
     except NotFound as error:
         lost = LockLost(hold.resource, hold.fencing_token, LossReason.NOT_FOUND)
         raise (hold.error or lost) from error
     except BaseException as error:
-        if not isinstance(error, RequestRefused | Unavailable):
-            errands.doubts.note(hold.secret)
         if not isinstance(error, GorillaError) and deadline_s > ERRAND_S:
             errands.begin(let_go(asker, errands, extension, locks, ERRAND_S), locks)
         raise

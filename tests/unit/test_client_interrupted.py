@@ -99,6 +99,44 @@ async def test_a_late_release_does_not_end_what_the_same_owner_was_given_again()
 
 
 @on_virtual_time
+async def test_a_late_release_of_several_does_not_end_one_of_them_that_was_asked_for_again():
+    one = MemoryClient(Node())
+    both = await one.locks(["a", "db"], timeout=600).acquire()
+    one.io.fate = lambda call: Fate.SILENT if call.method == "DELETE" else Fate.SERVED
+    with pytest.raises(OutcomeUnknown):
+        await both.release()
+    late = one.io.sent[-1]
+    one.io.fate = lambda _call: Fate.SERVED
+
+    again = await one.lock("db", timeout=600).acquire()
+    await one.io._serve(late)
+
+    assert holders(one) == [again.owner]
+    await again.release()
+
+
+@on_virtual_time
+async def test_a_late_errand_does_not_end_what_the_same_owner_was_given_again():
+    one = MemoryClient(Node())
+    one.io.fate = lambda _call: Fate.SLOW
+    lock = one.lock("db", timeout=600, owner="anna")
+    task = asyncio.ensure_future(lock.acquire())
+    await asyncio.sleep(1)
+    one.io.fate = lambda call: Fate.SILENT if call.method == "DELETE" else Fate.SERVED
+    await cancelled(task)
+    await one.registered.errands.settle()
+    late = one.io.sent[-1]
+    assert late.method == "DELETE"
+    one.io.fate = lambda _call: Fate.SERVED
+
+    again = await lock.acquire()
+    await one.io._serve(late)
+
+    assert holders(one) == ["anna"]
+    await again.release()
+
+
+@on_virtual_time
 async def test_several_that_nobody_reads_are_let_go_and_so_is_a_session():
     one = MemoryClient(Node())
     one.io.fate = lambda _call: Fate.SLOW
