@@ -5,16 +5,16 @@ import logging
 import os
 import warnings
 import weakref
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from gorilla.client.asking import Asker
 from gorilla.client.errands import ERRAND_S, about
-from gorilla.client.errors import ForkedError, GorillaError, LockLost, LossReason
+from gorilla.client.errors import ForkedError, GorillaError, LockLost, LossReason, NotFound
 from gorilla.client.held import HeldView
 from gorilla.client.holding import Hold, Standing
 from gorilla.client.keeping import Extension, Keeper
@@ -25,6 +25,8 @@ from gorilla.wire.sessions import SessionStateBody
 
 if TYPE_CHECKING:
     from gorilla.client.calls import Call
+
+T = TypeVar("T")
 
 log: Final = logging.getLogger("gorilla.client")
 
@@ -89,6 +91,7 @@ class HeldBase(HeldView):
         self._wishes = wishes
         self._locks = about(wanted.resources, owner)
         self._abandoned: weakref.finalize[..., HeldBase] | None = None
+        self._is_told = False
         extension.afterwards = partial(_after_extension, weakref.ref(self))
         if keeper is not None:
             keeper.keeps(weakref.ref(self))
@@ -100,21 +103,31 @@ class HeldBase(HeldView):
 
     async def after_extension(self) -> None:
         """Tell the program that it was extended."""
-        if self._wishes.on_extended is not None:
-            self._wishes.on_extended(self)
+        await self._call("on_extended", self._wishes.on_extended, self)
 
     async def tell_lost(self, error: LockLost) -> None:
-        """Tell the program that it is lost; called once, by whoever keeps it."""
+        """Tell the program that it is lost, once; called by whoever keeps it."""
+        if self._is_told:
+            return
+        self._is_told = True
+        await self.pass_on(error)
         log.warning("%s", error)
         self._forget()
-        if self._wishes.on_lost is None:
+        await self._call("on_lost", self._wishes.on_lost, error)
+
+    async def pass_on(self, error: LockLost) -> None:
+        """Do what else follows from its loss, before the program is told."""
+
+    async def _call(self, name: str, wished: Callable[[T], object] | None, argument: T) -> None:
+        """Call what the program gave; what fails there is told, and stops nothing here."""
+        if wished is None:
             return
         try:
-            told = self._wishes.on_lost(error)
+            told = wished(argument)
             if inspect.isawaitable(told):
                 await told
         except Exception:
-            log.exception("on_lost failed for %s", error.resource)
+            log.exception("%s failed for %s", name, self.name)
 
     @property
     def is_kept_by_session(self) -> bool:
@@ -160,24 +173,23 @@ class HeldBase(HeldView):
         self.check()
         if self.is_kept_by_session:
             return
-        async with self._alone():
-            self.check()
+        async with self._asking():
             if timeout_s is not None:
                 self._hold.timeout_s = timeout_s
             asked_s = self._hold.timeout_s
-            try:
-                await self._extension.extend(asked_s, self._asker.settings.deadline_s)
-            except LockLost:
-                self._forget()
-                raise
+            await self._extension.extend(asked_s, self._asker.settings.deadline_s)
+        await self._extension.tell()
 
     async def look_up(self) -> LockBody | SessionStateBody:
         """Ask the cluster how it stands."""
-        self.check()
-        async with self._alone():
+        async with self._asking():
             await self._extension.settle(self._asker.settings.deadline_s)
             call: Call[LockBody | SessionStateBody] = self._kind.status(self._hold)
-            return await self._asker.value(call)
+            try:
+                return await self._asker.value(call)
+            except NotFound as error:
+                self._hold.trouble = error
+                raise (self._hold.lose(LossReason.NOT_FOUND) or error) from error
 
     async def let_go(self) -> None:
         """Release the hold.
@@ -259,6 +271,21 @@ class HeldBase(HeldView):
 
     def _forget(self) -> None:
         self._registered.forget(self._wanted.resources, self.owner, self)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """Ask about it, alone; when it is found to be lost the program is told at once."""
+        self.check()
+        try:
+            async with self._alone():
+                self.check()
+                yield
+        except LockLost:
+            self._forget()
+            lost = self.lost
+            if lost is not None and not self.nudge():
+                await self.tell_lost(lost)
+            raise
 
     def _alone(self) -> "AbstractAsyncContextManager[None]":
         return nullcontext() if self._keeper is None else self._keeper.turn()

@@ -76,7 +76,8 @@ class Extension:
         self.hold = hold
         self.kind = kind
         self.afterwards: Callable[[], Awaitable[None]] | None = None
-        """What is to be done after each extension."""
+        """What is to be done after each extension, by :meth:`tell`."""
+        self._is_news = False
         self._unanswered: Call[Any] | None = None
         self._asked_s = 0.0
 
@@ -125,7 +126,12 @@ class Extension:
             # One of several was forced away; what is left of them is not what was asked for.
             hold.lose(LossReason.NOT_FOUND)
             hold.check(self.asker.now_s())
-        if self.afterwards is not None and hold.is_held:
+        self._is_news = True
+
+    async def tell(self) -> None:
+        """Do what is to be done after an extension; in nobody's turn, for it may end the hold."""
+        is_news, self._is_news = self._is_news, False
+        if is_news and self.afterwards is not None and self.hold.is_held:
             await self.afterwards()
 
 
@@ -152,6 +158,7 @@ async def keep(keeper: Keeper, extension: Extension, *, extends: bool) -> None:
                 if asker.now_s() >= hold.next_extension_s() and not keeper.is_over:
                     timeout_s = hold.extension_timeout_s(now_s)
                     await extension.extend(timeout_s, hold.until_s - now_s)
+            await extension.tell()
         except LockLost:
             break
         except GorillaError as error:

@@ -46,9 +46,10 @@ class KeepingTask(Keeper):
     def stop(self) -> None:
         self.is_over = True
         self._woken.set()
-        if self._task is not None and not self._is_telling:
-            # What it waits for, an answer perhaps, nobody needs any more.
-            self._task.cancel()
+        if self._task is None or self._is_telling or self._task is asyncio.current_task():
+            return
+        # What it waits for, an answer perhaps, nobody needs any more.
+        self._task.cancel()
 
     @override
     def abandon(self) -> None:

@@ -70,11 +70,10 @@ class AsyncHeldLock(HeldBase, LockView):
         self._body = body
 
     @override
-    async def tell_lost(self, error: LockLost) -> None:
+    async def pass_on(self, error: LockLost) -> None:
         if self._body is not None:
             self._has_cancelled = True
             self._body.cancel(f"{error}")
-        await super().tell_lost(error)
 
     async def end_block(self, error: BaseException | None) -> None:
         """End the block that it was held for; a cancellation because of its loss becomes the loss.

@@ -1,5 +1,6 @@
 """The life of a session, and what is held in it: one logic for both faces."""
 
+import threading
 from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Final
@@ -10,11 +11,11 @@ from typing_extensions import override
 
 from gorilla.client.asking import Asker
 from gorilla.client.calls import sessions
-from gorilla.client.ending import HeldBase, log
+from gorilla.client.ending import HeldBase, Registered, Wishes, log
 from gorilla.client.errands import ERRAND_S, Errands, is_interruption, undo
 from gorilla.client.errors import GorillaError, LockLost
 from gorilla.client.holding import Hold
-from gorilla.client.keeping import Extension
+from gorilla.client.keeping import ATTEMPTS, Extension, Keeper
 from gorilla.client.kinds import Life
 
 if TYPE_CHECKING:
@@ -94,7 +95,19 @@ async def open_session(
 class SessionBase(HeldBase):
     """A session that lives, and knows what is held in it."""
 
-    _within: "WeakSet[HeldBase]"
+    def __init__(
+        self,
+        extension: Extension,
+        wanted: WantedSession,
+        owner: str,
+        keeper: Keeper,
+        registered: Registered,
+        wishes: Wishes,
+    ) -> None:
+        """Take over what was opened; nothing is held in it yet."""
+        super().__init__(extension, wanted, owner, keeper, registered, wishes)
+        self._guard = threading.Lock()
+        self._within: WeakSet[HeldBase] = WeakSet()
 
     @property
     def id(self) -> str:
@@ -120,20 +133,24 @@ class SessionBase(HeldBase):
 
     def adopt(self, held: HeldBase) -> None:
         """Look after what is held in it."""
-        self._children().add(held)
+        with self._guard:
+            self._within.add(held)
 
-    def _children(self) -> "WeakSet[HeldBase]":
-        if not hasattr(self, "_within"):
-            self._within = WeakSet()
-        return self._within
+    def _children(self) -> list[HeldBase]:
+        # Other threads acquire more of them meanwhile.
+        with self._guard:
+            return list(self._within)
 
     @override
     async def after_extension(self) -> None:
         """See whether all that is held in it still is: nothing else would tell of a forced lock."""
         children = [one for one in self._children() if one.is_kept_by_session]
         if children:
+            # Its next sign of life must not wait for this.
+            left_s = max(0.05, self._hold.next_extension_s() - self._asker.now_s())
+            show = sessions.show(self._hold.secret)
             try:
-                asked = await self._asker.ask(sessions.show(self._hold.secret))
+                asked = await self._asker.ask(show, deadline_s=left_s, attempt_s=left_s / ATTEMPTS)
             except GorillaError as error:
                 log.debug("%s could not be looked at: %s", self._hold.resource, error)
             else:
@@ -143,9 +160,8 @@ class SessionBase(HeldBase):
         await super().after_extension()
 
     @override
-    async def tell_lost(self, error: LockLost) -> None:
-        for one in list(self._children()):
+    async def pass_on(self, error: LockLost) -> None:
+        for one in self._children():
             lost = one.lost
             if lost is not None and not one.nudge():
                 await one.tell_lost(lost)
-        await super().tell_lost(error)

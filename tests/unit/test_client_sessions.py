@@ -14,6 +14,7 @@ from gorilla.client.errors import (
     LossReason,
     SessionLost,
 )
+from gorilla.client.locks_async import AsyncHeldLock
 from tests.support.client_memory import Fate, client, force, holders, tasks
 from tests.support.service import on_virtual_time
 
@@ -80,6 +81,52 @@ async def test_a_forced_lock_of_a_session_is_noticed_at_its_next_sign_of_life():
                 await asyncio.sleep(6)
                 assert [error.reason for error in told] == [LossReason.NOT_FOUND]
         session.check()
+
+
+@on_virtual_time
+async def test_a_session_does_not_die_of_a_look_at_what_is_held_in_it():
+    one = client()
+    async with one.session(ttl=5) as session, session.lock("a") as held:
+        one.io.fate = lambda call: Fate.SILENT if call.method == "GET" else Fate.SERVED
+        await asyncio.sleep(60)
+        held.check()
+        assert holders(one, "a") == [held.owner]
+
+
+@on_virtual_time
+async def test_a_lock_of_a_session_is_told_once_that_it_is_lost():
+    one = client()
+    told: list[LockLost] = []
+    with pytest.raises(SessionLost):
+        async with one.session(ttl=15) as session:
+            held = await session.lock("a", on_lost=told.append).acquire()
+            await force(one, "a")
+            await asyncio.sleep(6)
+            one.io.fate = lambda _call: Fate.SILENT
+            await asyncio.sleep(60)
+    assert told == [held.lost]
+
+
+@on_virtual_time
+async def test_more_may_be_acquired_in_a_session_while_it_looks_at_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As other threads do: the session of the blocking client is kept by one of its own."""
+    one = client()
+    async with one.session(ttl=15) as session:
+        more = [await one.lock(name, timeout=30).acquire() for name in "xyz"]
+        first, second = await session.lock("a").acquire(), await session.lock("b").acquire()
+
+        def meanwhile(held: AsyncHeldLock) -> bool:
+            session.adopt(more[-1])
+            return held in {first, second}
+
+        monkeypatch.setattr(AsyncHeldLock, "is_kept_by_session", property(meanwhile))
+        await session.after_extension()
+        assert session.lost is first.lost is second.lost is None
+        monkeypatch.undo()
+        for held in more:
+            await held.release()
 
 
 @on_virtual_time
