@@ -4,6 +4,7 @@ What becomes of each attempt can be chosen: not sent, lost on its way, or its an
 """
 
 import asyncio
+import contextlib
 import random
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ class Fate(StrEnum):
     """Its caller gives it up, and then it is done."""
 
 
+HUNG_UP_S = 0.1
+"""How long a node takes to notice that its caller has gone."""
+
+
 class MemoryIo(Io):
     """Sends to the API of a node in the same process."""
 
@@ -57,7 +62,7 @@ class MemoryIo(Io):
         self.sent: list[Call[Any]] = []
         self.clock_skew_s = 0.0
         self._loop = asyncio.get_running_loop()
-        self._late: set[asyncio.Task[HttpAnswer]] = set()
+        self._late: set[asyncio.Task[None]] = set()
 
     @override
     def now_s(self) -> float:
@@ -78,7 +83,7 @@ class MemoryIo(Io):
         if fate in {Fate.SILENT, Fate.LATE}:
             await asyncio.sleep(timeout_s)
             if fate is Fate.LATE:
-                late = asyncio.ensure_future(self._serve(call))
+                late = asyncio.ensure_future(self._serve_nobody(call))
                 self._late.add(late)
                 late.add_done_callback(self._late.discard)
             raise AnswerLost("no answer in time")
@@ -96,6 +101,12 @@ class MemoryIo(Io):
     @override
     async def open(self, endpoint: str, call: Call[Any], timeout_s: float) -> Opened:
         raise AssertionError("streams are tested on sockets")
+
+    async def _serve_nobody(self, call: Call[Any]) -> None:
+        """Do what is asked; whoever asked has hung up, so nothing is waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HUNG_UP_S):
+                await self._serve(call)
 
     async def _serve(self, call: Call[Any]) -> HttpAnswer:
         payload = StreamReader(BaseProtocol(self._loop), 2**16, loop=self._loop)
