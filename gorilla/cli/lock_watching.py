@@ -116,9 +116,7 @@ def _happening(cli: Cli, stream: Events) -> Iterator[StreamBody]:
     """Yield events; once one came, no node's silence ends it."""
     while True:
         try:
-            for event in stream:
-                if not isinstance(event, PositionEventBody):
-                    yield event
+            yield from stream
         except Unavailable as error:
             if stream.last_id is None:
                 raise

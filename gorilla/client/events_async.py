@@ -23,7 +23,7 @@ class AsyncEvents:
 
     @property
     def last_id(self) -> int | None:
-        """Number of the last event that was told: what to come back ``after``."""
+        """Number of the last event that was told, or passed over: what to come back ``after``."""
         return self._following.last_id
 
     def __aiter__(self) -> Self:

@@ -27,12 +27,18 @@ class Following:
         owner: str | None,
         types: Sequence[str] | None,
         after: int | None,
+        *,
+        positions: bool = False,
     ) -> None:
-        """Watch from after the event of the number ``after``; None: from now on."""
+        """Watch from after the event of the number ``after``; None: from now on.
+
+        With ``positions`` it is told, too, that nothing happened up to an event.
+        """
         self.last_id = after
         self.is_closed = False
         self._asker = asker
         self._what = (prefix, owner, types)
+        self._positions = positions
         self._told: deque[Told] = deque()
         self._reader = EventReader()
         self._stream: Stream | None = None
@@ -66,9 +72,10 @@ class Following:
 
     def _take(self, told: Told) -> StreamBody | None:
         """Move on; None where that is all there is to tell."""
-        is_news = told.number != self.last_id or not isinstance(told.event, PositionEventBody)
-        self.last_id = told.number
-        return told.event if is_news else None
+        is_known, self.last_id = told.number == self.last_id, told.number
+        if isinstance(told.event, PositionEventBody) and (is_known or not self._positions):
+            return None
+        return told.event
 
     async def _connect(self) -> None:
         asker = self._asker

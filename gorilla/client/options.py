@@ -35,11 +35,11 @@ class LockOptions(TypedDict, total=False):
     max_lifetime: float | None
     """How long it is extended at most (seconds); when it ends after that, it is lost."""
     on_lost: OnLost | None
-    """Called once with the :class:`LockLost`, by the thread or task that extends it, or that finds it
-    lost. What fails in it is logged."""
+    """Called once with the :class:`LockLost`, by the thread or task that extends it, or that finds
+    it lost. What fails in it is logged."""
     on_extended: OnExtended | None
-    """Called with what is held after every extension, by the thread or task that extended it; it may
-    release it. What fails in it is logged."""
+    """Called with what is held after every extension, by the thread or task that extended it; it
+    may release it. What fails in it is logged."""
 
 
 class AsyncLockOptions(LockOptions, total=False):

@@ -181,17 +181,21 @@ class AsyncPlainCalls:
         owner: str | None = None,
         types: Sequence[str] | None = None,
         after: int | None = None,
+        *,
+        positions: bool = False,
     ) -> AsyncEvents:
         """Watch what happens.
 
         Args:
             prefix: How the locks' names begin.
             owner: Whose holds and waits.
-            types: Types of events, like ``acquired``; a gap, and a position, come in any case.
+            types: Types of events, like ``acquired``; a gap comes in any case.
             after: Number of the last event that is known; None: from now on.
+            positions: Whether a :class:`PositionEventBody` comes when nothing of that happened up
+                to an event, for programs that store where they are. ``last_id`` moves without.
 
         """
-        return AsyncEvents(Following(self._asker, prefix, owner, types, after))
+        return AsyncEvents(Following(self._asker, prefix, owner, types, after, positions=positions))
 
     async def ready(self, endpoint: str | None = None, *, leader: bool = False) -> ReadyBody:
         """Return when a node serves requests, with the checks that it made.

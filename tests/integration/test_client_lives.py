@@ -126,7 +126,7 @@ SCRIPT_FORKS = """
 import asyncio, os, sys
 from gorilla.client import AsyncClient, Client, ForkedError
 client = Client(sys.argv[1])
-events = client.events()
+events = client.events(positions=True)
 client.health(); next(events)
 child = os.fork()
 if child == 0:

@@ -39,10 +39,16 @@ def frame(number: int, kind: str = "extended", **more: object) -> bytes:
     return f"id: {number}\nevent: {kind}\ndata: {data}\n\n".encode()
 
 
-def following(io: ScriptedIo, after: int | None = None, nodes: tuple[str, ...] = (A,)) -> Following:
+def following(
+    io: ScriptedIo,
+    after: int | None = None,
+    nodes: tuple[str, ...] = (A,),
+    *,
+    positions: bool = False,
+) -> Following:
     settings = ClientSettings(endpoints=nodes)
     asker = Asker(io, Endpoints(nodes, random.Random(7)), settings)
-    return Following(asker, "p", None, ("extended", "acquired"), after)
+    return Following(asker, "p", None, ("extended", "acquired"), after, positions=positions)
 
 
 def numbers(events: list[StreamBody]) -> list[int]:
@@ -119,7 +125,7 @@ def test_a_stream_that_breaks_goes_on_after_the_last_event_at_another_node():
     io = ScriptedIo(
         [stream(frame(1, "position"), frame(2)), stream(frame(2, "position"), frame(3))]
     )
-    watch = following(io, nodes=(A, B))
+    watch = following(io, nodes=(A, B), positions=True)
 
     assert numbers(take(watch, 3)) == [1, 2, 3]
 
@@ -140,12 +146,22 @@ def test_only_what_was_taken_counts_as_known():
     assert len(io.attempts) == 1
 
 
-def test_a_position_is_told_when_it_is_news():
+def test_a_position_is_told_when_it_is_news_to_whoever_wants_to_know():
     first = stream(frame(5, "position"), frame(9, "position"), b"")
     io = ScriptedIo([first, stream(frame(9, "position"), frame(10))])
-    watch = following(io)
+    watch = following(io, positions=True)
 
     assert numbers(take(watch, 3)) == [5, 9, 10]
+
+
+def test_others_are_told_events_alone_and_resume_after_a_position_all_the_same():
+    first = stream(frame(5, "position"), frame(6), frame(9, "position"), b"")
+    io = ScriptedIo([first, stream(frame(9, "position"), frame(12, "gap"))])
+    watch = following(io)
+
+    assert numbers(take(watch, 2)) == [6, 12]
+    assert last_ids(io) == [None, "9"]
+    assert watch.last_id == 12
 
 
 def test_a_gap_is_told():
