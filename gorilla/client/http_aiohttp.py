@@ -6,6 +6,7 @@ import os
 import socket
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet, finalize
 
 from aiohttp import (
     ClientError,
@@ -76,6 +77,7 @@ class AsyncIo(Io):
         self._closing = asyncio.Event()
         self._is_waiting_over = False
         self._waits: set[asyncio.Timeout] = set()
+        self._streams: WeakSet[_AsyncStream] = WeakSet()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._session: ClientSession | None = None
         self._tls: ssl.SSLContext | None = None
@@ -152,8 +154,9 @@ class AsyncIo(Io):
                 response = await self._request(endpoint, call, attempt, timeout_s)
                 headers = _lower(response)
                 if response.status == 200:  # noqa: PLR2004  of HTTP
-                    answer = HttpAnswer(response.status, headers, b"")
-                    return Opened(answer, _AsyncStream(self, response, attempt))
+                    stream = _AsyncStream(self, response, attempt)
+                    self._streams.add(stream)
+                    return Opened(HttpAnswer(response.status, headers, b""), stream)
                 async with response:
                     return Opened(HttpAnswer(response.status, headers, await _read(response)), None)
         except _FAILURES as error:
@@ -189,6 +192,8 @@ class AsyncIo(Io):
         if os.getpid() != self._pid:
             return
         self._closing.set()
+        for stream in list(self._streams):
+            await stream.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -239,6 +244,9 @@ class _AsyncStream(Stream):
         self._io = io
         self._response = response
         self._attempt = attempt
+        # Whoever leaves a loop over events by an exception closes nothing.
+        self._dropped = finalize(self, _close_later, asyncio.get_running_loop(), response)
+        self._dropped.atexit = False
 
     @override
     async def read(self, timeout_s: float) -> bytes:
@@ -251,7 +259,14 @@ class _AsyncStream(Stream):
 
     @override
     async def close(self) -> None:
+        self._dropped.detach()
         self._response.close()
+
+
+def _close_later(loop: asyncio.AbstractEventLoop, response: ClientResponse) -> None:
+    """Hang up; the collector may run in another thread."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(response.close)
 
 
 async def _on_sending(

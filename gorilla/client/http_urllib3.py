@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from typing_extensions import override
 from urllib3 import HTTPConnectionPool, Timeout
@@ -76,7 +77,8 @@ class BlockingIo(Io):
         self._is_waiting_over = False
         self._guard = threading.Lock()
         self._pools: OrderedDict[str, HTTPConnectionPool] = OrderedDict()
-        self._attempts: set[Attempt] = set()
+        self._attempts: WeakSet[Attempt] = WeakSet()
+        self._streams: WeakSet[_BlockingStream] = WeakSet()
         self._tls: ssl.SSLContext | None = None
         if any(endpoint.startswith("https:") for endpoint in settings.endpoints):
             self._tls = tls_of(settings)
@@ -126,9 +128,11 @@ class BlockingIo(Io):
                 response = self._request(endpoint, call, timeout_s)
                 headers = _lower(response)
                 if response.status == HTTPStatus.OK:
-                    answer = HttpAnswer(response.status, headers, b"")
+                    stream = _BlockingStream(self, response, attempt)
+                    with self._guard:
+                        self._streams.add(stream)
                     attempt.is_kept = True
-                    return Opened(answer, _BlockingStream(self, response, attempt))
+                    return Opened(HttpAnswer(response.status, headers, b""), stream)
                 body = _read(response, until_s)
             except _FAILURES as error:
                 _hang_up(response)
@@ -161,11 +165,13 @@ class BlockingIo(Io):
             return
         self._closing.set()
         with self._guard:
-            attempts = list(self._attempts)
+            attempts, streams = list(self._attempts), list(self._streams)
             pools = list(self._pools.values())
             self._pools.clear()
         for attempt in attempts:
             attempt.end(CLOSED)
+        for stream in streams:
+            stream.hang_up()
         for pool in pools:
             pool.close()
 
@@ -289,6 +295,10 @@ class _BlockingStream(Stream):
 
     @override
     async def close(self) -> None:
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close it, from whatever thread."""
         self._is_closed = True
         self._attempt.end("the stream was closed")
         self._let_go()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -31,7 +32,7 @@ class Watch:
 
     def __init__(self, face: Face, **what: Any) -> None:
         self.face = face
-        self.events = face.client.events(**what)
+        self.events = face.client.events(**{"positions": True, **what})
 
     async def next(self) -> Any:
         async with asyncio.timeout(10.0):
@@ -84,7 +85,8 @@ async def test_what_happens_is_told_in_order(kind):
 
 
 async def test_only_what_is_asked_for_is_told(kind):
-    async with followed(kind, types=["released"], owner="anna", after=0) as (_, _lines, watch):
+    what = {"types": ["released"], "owner": "anna", "after": 0, "positions": False}
+    async with followed(kind, **what) as (_, _lines, watch):
         await happens(watch.face, "a", "b")
         told = await watch.take(2)
 
@@ -195,6 +197,47 @@ async def test_closing_the_client_ends_its_watches(kind):
 
         with pytest.raises(ClosedError):
             await asyncio.wait_for(rest, 5.0)
+
+
+async def test_a_loop_that_an_exception_leaves_hangs_up(kind):
+    def leaves(client: Any) -> None:
+        for _ in client.events(positions=True):
+            raise ZeroDivisionError
+
+    async def leaves_async(client: Any) -> None:
+        async for _ in client.events(positions=True):
+            raise ZeroDivisionError
+
+    async with (
+        running_api() as api,
+        cut_line(api.port) as line,
+        face_of(kind, line.url) as face,
+    ):
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await face(leaves if face.is_blocking else leaves_async)
+        await until(lambda: not line.is_used)
+        if face.is_blocking:
+            assert not list(face.client._io._attempts)
+
+
+async def test_closing_the_client_hangs_up_a_watch_that_nobody_reads(kind):
+    said: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    loop.set_exception_handler(lambda _loop, context: said.append(context["message"]))
+    async with running_api() as api, cut_line(api.port) as line:
+        face = Face(kind, line.url)
+        watch = Watch(face, positions=True)
+        await watch.next()
+        assert line.is_used
+
+        await face.close()
+
+        await until(lambda: not line.is_used)
+        del watch, face
+        gc.collect()
+    assert said == []
 
 
 async def rest_of(watch: Watch) -> list[Any]:

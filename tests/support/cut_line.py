@@ -23,6 +23,11 @@ class CutLine:
         self._flows = asyncio.Event()
         self._flows.set()
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a connection is open."""
+        return bool(self._writers)
+
     def cut(self) -> None:
         """Break all connections, and take no further ones."""
         self.is_cut = True
