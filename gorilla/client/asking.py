@@ -156,6 +156,7 @@ class _Asking(Generic[T]):
         self._attempts = 0
         self._faults = 0
         self._uncertain = False
+        self._late = 0
         self._last: Refusal | None = None
         self._retry_after_s: float | None = None
         self._troubles: dict[str, str] = {}
@@ -272,6 +273,7 @@ class _Asking(Generic[T]):
         """Note that something may have been done there."""
         self._failed(endpoint, why)
         self._uncertain = True
+        self._late += 1
         if not self._call.repeatable:
             self.give_up()
 
@@ -290,7 +292,12 @@ class _Asking(Generic[T]):
         if (refusal.retry_after_s or 0.0) > left_s:
             self.give_up()
 
-    def _refuse(self, endpoint: str, refusal: Refusal) -> NoReturn:
+    def _refuse(self, endpoint: str, refusal: Refusal) -> None:
+        if refusal.code == ProblemCode.WAIT_REPLACED and self._late:
+            # By an attempt of this very call that was given up, and came late: it is asked again.
+            self._late -= 1
+            self._failed(endpoint, _words(refusal))
+            return
         self._endpoints.good(endpoint)
         self._troubles[endpoint] = _words(refusal)
         if self._uncertain and self._call.writes and not self._is_kept(refusal):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from gorilla.client.asking import LAST_S, Answered, Asker
+from gorilla.client.asking import LAST_S, WAIT_S_MIN, Answered, Asker
 from gorilla.client.calls import Call, groups, locks
 from gorilla.client.errands import ERRAND_S, About, Errands, about, is_interruption, undo
 from gorilla.client.errors import (
@@ -19,6 +19,7 @@ from gorilla.client.errors import (
     NotFound,
     OutcomeUnknown,
     Unavailable,
+    WaitReplaced,
     WaitTimeout,
 )
 from gorilla.client.holding import Hold
@@ -42,6 +43,15 @@ WAIT_S: Final = 300.0
 
 RELEASE_S: Final = 5.0
 """Longest time that the end of a block waits for its release (seconds)."""
+
+WAITED_S: Final = 0.1
+"""What may be left of a wait that has come to its end (seconds)."""
+
+PAUSE_S_MAX: Final = 5.0
+"""Longest pause of those who wait as long as it takes, while there is no cluster (seconds)."""
+
+REPLACED_MAX: Final = 8
+"""How often a wait may be ended by requests of earlier calls that come late."""
 
 HEARD_S: Final = 1.0
 """After so long a request that got no answer waits in the queue: it was heard (seconds)."""
@@ -164,24 +174,50 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
             same owner asking again gets the same lock.
 
     """
-    started_s = asker.now_s()
-    pause_s = 0.1
+    patience = _Patience(asker, wanted)
     while True:
-        left_s = inf if wanted.wait_s is None else wanted.wait_s - (asker.now_s() - started_s)
         try:
-            wait_s = max(0.0, min(left_s, WAIT_S))
-            answered = await _ask(asker, errands, wanted, owner, wait_s)
+            answered = await _ask(asker, errands, wanted, owner, patience.wait_s())
             if await _is_ours(asker, errands, wanted, answered.value):
                 return await _begun(asker, errands, wanted, owner, answered)
-        except WaitTimeout:
-            # The cluster's bound on waits is lower than ours: stand in the queue again.
-            if asker.now_s() - started_s >= (inf if wanted.wait_s is None else wanted.wait_s) - 0.1:
+        except (WaitTimeout, WaitReplaced, Unavailable, OutcomeUnknown) as error:
+            if not patience.is_left(error):
                 raise
-        except (Unavailable, OutcomeUnknown):
-            if wanted.wait_s is not None:
-                raise
-            await asker.pause(pause_s)
-            pause_s = min(5.0, 2 * pause_s)
+            if isinstance(error, Unavailable | OutcomeUnknown):
+                await asker.pause(patience.pause_s())
+
+
+class _Patience:
+    """Whether a lock is asked for once more after it was not given."""
+
+    def __init__(self, asker: Asker, wanted: Wanted) -> None:
+        self._asker = asker
+        self._wanted = wanted
+        self._until_s = inf if wanted.wait_s is None else asker.now_s() + wanted.wait_s
+        self._replaced = 0
+        self._pause_s = 0.1
+
+    def wait_s(self) -> float:
+        """Return how long to stand in the queue now."""
+        least_s = 0.0 if self._wanted.wait_s == 0 else WAIT_S_MIN
+        return max(least_s, min(self._until_s - self._asker.now_s(), WAIT_S))
+
+    def is_left(self, error: GorillaError) -> bool:
+        """Return whether to ask again after ``error``."""
+        if isinstance(error, WaitReplaced):
+            # Nobody else has an owner's name that is made here: it was a request of an earlier
+            # call, whose answer nobody waits for any more, that has come late.
+            self._replaced += 1
+            return self._wanted.owner is None and self._replaced <= REPLACED_MAX
+        if isinstance(error, WaitTimeout):
+            # The cluster's bound on waits may be lower than ours.
+            return self._until_s - self._asker.now_s() > WAITED_S
+        return self._wanted.wait_s is None
+
+    def pause_s(self) -> float:
+        """Return how long to pause while there is no cluster."""
+        pause_s, self._pause_s = self._pause_s, min(PAUSE_S_MAX, 2 * self._pause_s)
+        return pause_s
 
 
 async def _ask(

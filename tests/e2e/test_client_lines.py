@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from gorilla.client import LockLost, LossReason, OutcomeUnknown, Unavailable
+from gorilla.client import LockLost, LossReason, OutcomeUnknown, Unavailable, transport
 from gorilla.client.clock import now_s
 from tests.support.client_e2e import (
     Place,
@@ -171,3 +171,54 @@ async def test_a_grant_whose_answer_is_lost_is_the_one_that_is_held(place: Place
         assert 50 < held.remaining() <= 60
         await program.do(held.release)
         assert await place.owners(lock) == []
+
+
+async def test_a_request_that_comes_late_does_not_end_the_wait_of_its_own_call(
+    program: Program, place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(transport, "PROBE_EVERY_S", 0.3)
+    monkeypatch.setattr(transport, "PROBE_AGAIN_S", 0.1)
+    monkeypatch.setattr(transport, "PROBE_S", 0.3)
+    lock = new_name()
+    async with running_program("async", place, endpoints=[place.nodes.url("n2")]) as other:
+        first = await other.do(other.client.lock(lock, timeout=60).acquire)
+        await program.talks_to("n1")
+        place.lines.set(State.SILENT, "n1")
+        waits = program.start(program.client.lock(lock, timeout=60, wait=30).acquire)
+        await place.until_waiting(lock)
+
+        # Now the first attempt, which was given up, arrives: it stands in the place of the second.
+        place.lines.set(State.OPEN, "n1")
+        await asyncio.sleep(1)
+        await place.until_waiting(lock)
+        assert not waits.done()
+
+        await other.do(first.release)
+        held = await waits
+        assert await place.owners(lock) == [held.owner]
+        await program.do(held.release)
+
+
+async def test_a_request_of_an_earlier_call_does_not_end_a_later_wait(face: str, place: Place):
+    lock = new_name()
+    async with (
+        running_program("async", place, endpoints=[place.nodes.url("n2")]) as other,
+        running_program(face, place, deadline_s=1.0, attempt_s=1.0) as program,
+    ):
+        first = await other.do(other.client.lock(lock, timeout=60).acquire)
+        place.lines.set(State.SILENT)
+        with pytest.raises(OutcomeUnknown):
+            await program.do(program.client.lock(lock, timeout=60, wait=0.5).acquire)
+        place.lines.set(State.OPEN, "n3")
+        await program.talks_to("n3")
+        waits = asyncio.create_task(
+            program.do(program.client.lock(lock, timeout=60, wait=8).acquire)
+        )
+        await place.until_waiting(lock)
+
+        place.lines.set(State.OPEN)
+        await asyncio.sleep(1)
+        assert not waits.done()
+
+        await other.do(first.release)
+        await program.do((await waits).release)

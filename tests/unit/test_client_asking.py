@@ -183,7 +183,6 @@ def test_a_refusal_under_the_key_is_definite_though_an_answer_was_lost_before(co
         problem(Code.FORBIDDEN),
         problem(Code.INVALID_REQUEST),
         problem(Code.BODY_TOO_LARGE),
-        problem(Code.WAIT_REPLACED),
         problem(Code.QUOTA_EXCEEDED, retry_after=60),
         problem("brand_new", 409),
         page(404),

@@ -106,3 +106,22 @@ def test_a_call_without_a_wait_says_nothing_of_one():
 
     assert call.wait_s == 0
     assert msgspec.json.decode(call.body or b"") == {"owner": "o", "timeout": 30}
+
+
+def test_a_wait_that_a_late_attempt_of_its_own_took_over_is_asked_for_again():
+    replaced = problem(Code.WAIT_REPLACED)
+    io = ScriptedIo([lost(), replaced, ok(LOCK)])
+
+    assert asked(io, 10.0).value.fencing_token == 7
+
+    assert len({attempt.call.key for attempt in io.attempts}) == 1
+
+
+def test_a_wait_that_somebody_else_took_over_is_told_of():
+    replaced = problem(Code.WAIT_REPLACED)
+
+    with pytest.raises(errors.WaitReplaced):
+        asked(ScriptedIo([replaced]), 10.0)
+    # One attempt was given up, so only one of these may be its doing.
+    with pytest.raises(OutcomeUnknown):
+        asked(ScriptedIo([lost(), replaced, replaced]), 10.0)
