@@ -134,7 +134,9 @@ class AsyncLock(Generic[H]):
             OutcomeUnknown: Nobody knows; asking again is safe.
 
         """
-        owner = self._wanted.owner or self._owners.of_task()
+        # A session has one owner, whichever task acquires in it.
+        asks = self._within.owner if self._within is not None else self._owners.of_task()
+        owner = self._wanted.owner or asks
         extension = await acquire(self._asker, self._registered, self._wanted, owner)
         held = self._held(extension, owner)
         await held.begin()

@@ -106,7 +106,9 @@ class Lock(Generic[H]):
             OutcomeUnknown: Nobody knows; asking again is safe.
 
         """
-        owner = self._wanted.owner or self._owners.of_thread()
+        # A session has one owner, whichever thread acquires in it.
+        asks = self._within.owner if self._within is not None else self._owners.of_thread()
+        owner = self._wanted.owner or asks
         extension = run_now(acquire(self._asker, self._registered, self._wanted, owner))
         held = self._held(extension, owner)
         run_now(held.begin())

@@ -22,8 +22,9 @@ class LockOptions(TypedDict, total=False):
     limit: int | None
     """How many may hold it at once; the same number from everyone."""
     owner: str | None
-    """Under whom. Without it every thread, or task, is an owner of its own. Whoever asks twice
-    under one owner gets the same lock, so those who must exclude each other need two."""
+    """Under whom. Without it every thread, or task, is an owner of its own, and a session is one,
+    whoever acquires in it. Whoever asks twice under one owner gets the same lock, so those who must
+    exclude each other need two."""
     metadata: Any
     """What others may read of it: any JSON value of at most 4 KiB."""
     reason: str | None

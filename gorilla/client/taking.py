@@ -18,6 +18,7 @@ from gorilla.client.errors import (
     LossReason,
     NotFound,
     OutcomeUnknown,
+    SessionNotFound,
     Unavailable,
     WaitReplaced,
     WaitTimeout,
@@ -228,6 +229,11 @@ async def _ask(
     asked_s = asker.now_s()
     try:
         return await asker.ask(call)
+    except SessionNotFound as error:
+        lost = None if wanted.session is None else wanted.session.lose(LossReason.NOT_FOUND)
+        if lost is None:
+            raise
+        raise lost from error
     except BaseException as error:
         if is_interruption(error):
             # Who has waited for a while was heard, and is not to stand in the queue once more.

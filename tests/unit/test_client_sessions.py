@@ -185,3 +185,23 @@ async def test_a_decorated_function_holds_it_at_every_call():
     assert job.__name__ == "job"
     with pytest.raises(TypeError, match="no coroutine function"):
         one.lock("db", timeout=30)(len)  # type: ignore[arg-type]
+
+
+@on_virtual_time
+async def test_whoever_waits_in_a_session_that_ends_is_told_of_that_and_not_of_a_number():
+    one = client()
+    told: list[LockLost] = []
+    blocks = await one.lock("a", timeout=600, owner="other").acquire()
+    with pytest.raises(SessionLost):
+        async with one.session(ttl=15, on_lost=told.append) as session:
+            waits = asyncio.ensure_future(session.lock("a", wait=60).acquire())
+            await asyncio.sleep(1)
+            await one.io.node.sessions.end(session.id)
+            with pytest.raises(SessionLost) as lost:
+                await waits
+            assert lost.value.reason is LossReason.NOT_FOUND
+            with pytest.raises(SessionLost):
+                await session.lock("b").acquire()
+            await asyncio.sleep(6)
+            assert told == [lost.value]
+    await blocks.release()
