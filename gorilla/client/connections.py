@@ -1,14 +1,21 @@
 """Connections of urllib3 that tell what becomes of an attempt, and that another thread may end."""
 
 import contextlib
+import io
 import socket
 import threading
 from contextvars import ContextVar
+from http.client import HTTPResponse
+from math import inf
 from typing import Any
 
-from typing_extensions import override
+from typing_extensions import Buffer, override
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from gorilla.client import clock
+from gorilla.client.names import Names, connected
+from gorilla.client.ports import CONNECT_S_MAX
 
 current: ContextVar["Attempt | None"] = ContextVar("attempt", default=None)
 """The attempt that this thread makes."""
@@ -23,11 +30,15 @@ class Attempt:
         is_kept: Whether it goes on as a stream.
         is_waiting: Whether its caller queues for a lock.
         ended: Why another thread ended it.
+        until_s: When its time is over, on the client's own clock.
+        names: Whom to ask for addresses.
 
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Names | None = None) -> None:
         """Begin without a connection."""
+        self.names = names or Names()
+        self.until_s = inf
         self.is_sent = False
         self.is_requesting = False
         self.is_kept = False
@@ -56,11 +67,21 @@ class Attempt:
         with self._guard:
             self._socket = None
 
-    def set_timeout(self, seconds: float) -> None:
-        """Say how long the next read may take."""
-        with self._guard:
-            if self._socket is not None:
-                self._socket.settimeout(seconds)
+    def allow(self, seconds: float) -> None:
+        """Say how long it may go on from now."""
+        self.until_s = clock.now_s() + seconds
+
+    def left_s(self) -> float:
+        """Return how much of its time is left (seconds).
+
+        Raises:
+            TimeoutError: Nothing.
+
+        """
+        left_s = self.until_s - clock.now_s()
+        if left_s <= 0:
+            raise TimeoutError("its time is over")
+        return left_s
 
     def _shut(self) -> None:
         if self._socket is not None:
@@ -69,8 +90,49 @@ class Attempt:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
+class _Bounded(io.RawIOBase):
+    """What is read from a socket, up to the end of the attempt's time, in however many pieces."""
+
+    def __init__(self, place: socket.socket, attempt: Attempt) -> None:
+        self._place = place
+        self._attempt = attempt
+        self._raw = place.makefile("rb", buffering=0)
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        left_s = self._attempt.left_s()
+        self._place.settimeout(None if left_s == inf else left_s)
+        return self._raw.readinto(buffer)
+
+    @override
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    """An answer that is read in time, from its first byte on."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **kwargs)
+        attempt = current.get()
+        if attempt is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Bounded(sock, attempt))
+
+
 class _Connection(HTTPConnection):
     """A connection that tells the attempt what becomes of it."""
+
+    response_class = _Response  # type: ignore[mutable-override]  # the library means it so
+
+    @override
+    def _new_conn(self) -> socket.socket:
+        return _connected(self)
 
     @override
     def connect(self) -> None:
@@ -86,6 +148,12 @@ class _Connection(HTTPConnection):
 class _TlsConnection(HTTPSConnection):
     """The same over TLS."""
 
+    response_class = _Response  # type: ignore[mutable-override]  # the library means it so
+
+    @override
+    def _new_conn(self) -> socket.socket:
+        return _connected(self)
+
     @override
     def connect(self) -> None:
         super().connect()
@@ -95,6 +163,14 @@ class _TlsConnection(HTTPSConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
         _begin(self)
         super().request(*args, **kwargs)
+
+
+def _connected(connection: HTTPConnection) -> socket.socket:
+    attempt = current.get() or Attempt()
+    timeout_s = min(CONNECT_S_MAX, attempt.left_s())
+    options = list(connection.socket_options or ())
+    host = connection._dns_host  # noqa: SLF001  as it is told to the resolver
+    return connected(attempt.names, host, connection.port, options, timeout_s)
 
 
 def _tell(connection: HTTPConnection) -> None:
@@ -114,7 +190,7 @@ def _begin(connection: HTTPConnection) -> None:
 class Pool(HTTPConnectionPool):
     """Connections to one endpoint."""
 
-    ConnectionCls = _Connection  # type: ignore[mutable-override]  # the library means it so
+    ConnectionCls = _Connection  # type: ignore[mutable-override]  # likewise
 
 
 class TlsPool(HTTPSConnectionPool):

@@ -19,6 +19,7 @@ from gorilla.client import clock
 from gorilla.client.blocking import run_now
 from gorilla.client.connections import Attempt, Pool, TlsPool, current
 from gorilla.client.errors import ClosedError, ForkedError
+from gorilla.client.names import Names
 from gorilla.client.ports import (
     BODY_BYTES_MAX,
     CONNECT_S_MAX,
@@ -76,6 +77,7 @@ class BlockingIo(Io):
         self._closing = threading.Event()
         self._is_waiting_over = False
         self._guard = threading.Lock()
+        self._names = Names()
         self._pools: OrderedDict[str, HTTPConnectionPool] = OrderedDict()
         self._attempts: WeakSet[Attempt] = WeakSet()
         self._streams: WeakSet[_BlockingStream] = WeakSet()
@@ -100,14 +102,13 @@ class BlockingIo(Io):
         """Ask one node once."""
         is_waiting = call.wait_s > 0
         with (
-            self._attempting(is_waiting=is_waiting) as attempt,
+            self._attempting(timeout_s, is_waiting=is_waiting) as attempt,
             self._watching(endpoint, call, attempt),
         ):
-            until_s = clock.now_s() + timeout_s
             response = None
             try:
                 response = self._request(endpoint, call, timeout_s)
-                answer = HttpAnswer(response.status, _lower(response), _read(response, until_s))
+                answer = HttpAnswer(response.status, _lower(response), _read(response))
             except _FAILURES as error:
                 _hang_up(response)
                 raise self.failure(attempt, error) from error
@@ -121,8 +122,7 @@ class BlockingIo(Io):
     @override
     async def open(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> Opened:
         """Ask one node once for a stream."""
-        with self._attempting() as attempt:
-            until_s = clock.now_s() + timeout_s
+        with self._attempting(timeout_s) as attempt:
             response = None
             try:
                 response = self._request(endpoint, call, timeout_s)
@@ -133,7 +133,7 @@ class BlockingIo(Io):
                         self._streams.add(stream)
                     attempt.is_kept = True
                     return Opened(HttpAnswer(response.status, headers, b""), stream)
-                body = _read(response, until_s)
+                body = _read(response)
             except _FAILURES as error:
                 _hang_up(response)
                 raise self.failure(attempt, error) from error
@@ -186,9 +186,10 @@ class BlockingIo(Io):
             attempt.end(CLOSED)
 
     @contextlib.contextmanager
-    def _attempting(self, *, is_waiting: bool = False) -> Iterator[Attempt]:
+    def _attempting(self, timeout_s: float, *, is_waiting: bool = False) -> Iterator[Attempt]:
         self.check()
-        attempt = Attempt()
+        attempt = Attempt(self._names)
+        attempt.allow(timeout_s)
         attempt.is_waiting = is_waiting
         with self._guard:
             self._attempts.add(attempt)
@@ -285,7 +286,7 @@ class _BlockingStream(Stream):
         self._io.check()
         try:
             with self._reading:
-                self._attempt.set_timeout(timeout_s)
+                self._attempt.allow(timeout_s)
                 return self._response.read1(_PIECE_BYTES, decode_content=False)
         except _FAILURES as error:
             raise self._io.failure(self._attempt, error) from error
@@ -351,14 +352,12 @@ def _hang_up(response: BaseHTTPResponse | None) -> None:
         response.close()
 
 
-def _read(response: BaseHTTPResponse, until_s: float) -> bytes:
+def _read(response: BaseHTTPResponse) -> bytes:
     body = bytearray()
     while piece := response.read1(_PIECE_BYTES, decode_content=False):
         body += piece
         if len(body) > BODY_BYTES_MAX:
             raise OSError(f"the answer has more than {BODY_BYTES_MAX} bytes")
-        if clock.now_s() > until_s:
-            raise OSError("the answer did not come to its end in time")
     return bytes(body)
 
 

@@ -1,6 +1,8 @@
 """Both transports against servers that misbehave: what was sent, what may have acted, how long."""
 
 import asyncio
+import socket
+import threading
 import time
 
 import pytest
@@ -160,6 +162,35 @@ async def test_an_answer_that_drips_is_given_up_in_time(kind):
             await face(lambda c: c.metrics())
 
     assert time.monotonic() - started_s < 3.0
+
+
+async def test_headers_that_drip_are_given_up_in_time(kind):
+    slow = drips(b"HTTP/1.1 200 OK\r\n" + b"X-More: and more\r\n" * 200, 0.01)
+    async with stub(slow) as node, face_of(kind, node.url, attempt_s=0.5, deadline_s=0.8) as face:
+        started_s = time.monotonic()
+        with pytest.raises(Unavailable, match="no answer in time"):
+            await face(lambda c: c.metrics())
+
+    assert time.monotonic() - started_s < 3.0
+
+
+async def test_a_resolver_that_says_nothing_is_given_up_in_time(kind, monkeypatch):
+    may_end, system = threading.Event(), socket.getaddrinfo
+
+    def resolver(host: str, *args: object, **how: object) -> object:
+        if host == "node.example" and not how.get("flags"):
+            assert may_end.wait(30)
+        return system(host, *args, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    async with face_of(kind, "http://node.example:4000", attempt_s=0.3, deadline_s=0.8) as face:
+        started_s = time.monotonic()
+        with pytest.raises(Unavailable, match="no connection in time"):
+            await face(lambda c: c.release("a", "t"))
+        took_s = time.monotonic() - started_s
+    may_end.set()
+
+    assert took_s < 3.0
 
 
 async def test_a_node_that_says_nothing_is_left_for_another_one_that_is_asked_the_same(kind):
