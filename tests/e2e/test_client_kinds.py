@@ -168,7 +168,7 @@ async def test_a_session_outlives_a_node_with_all_that_is_held_in_it(
     a, b = new_name("a"), new_name("b")
     async with program.block(program.client.session(ttl=LEASE_S)) as session:
         async with program.block(session.lock(a)) as inside:
-            both = await program.do(session.locks([b], timeout=LEASE_S).acquire)
+            both = await program.start(session.locks([b], timeout=LEASE_S).acquire)
             await place.kill(program.node)
             await extended(session, 2)
             inside.check()
@@ -250,7 +250,9 @@ async def test_a_lock_that_was_forced_is_noticed_at_the_next_extension(
                 await program.do(one.extend)
             assert touched.value.reason is LossReason.NOT_FOUND
 
+    assert told == [touched.value]
     assert end.value is touched.value
+    told.clear()
     with pytest.raises(LockLost) as end:
         async with program.block(program.client.lock(lock, timeout=1.5, on_lost=told.append)):
             await program.do(program.client.force_release, lock, "a test")
