@@ -142,7 +142,9 @@ class AsyncIo(Io):
             return
         self._is_waiting_over = True
         for waiting in self._waits:
-            waiting.reschedule(0.0)
+            # One whose time has just run out ends anyway, and can't be changed any more.
+            if not waiting.expired():
+                waiting.reschedule(0.0)
 
     @override
     async def open(self, endpoint: str, call: "Call[Any]", timeout_s: float) -> Opened:

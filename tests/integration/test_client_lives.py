@@ -46,6 +46,19 @@ async def test_closing_ends_a_call_that_waits_and_its_place_in_the_queue(kind):
         await until(lambda: not queue(api))
 
 
+async def test_closing_just_as_a_wait_runs_out_is_no_error():
+    async with stub(is_silent) as node, face_of("async", node.url, attempt_s=0.1) as face:
+        io, waiting = face.client._io, face(lambda c: c.acquire("a", owner="o", timeout=3, wait=9))
+        asking = asyncio.create_task(waiting)
+        await until(lambda: bool(node.requests))
+        [timeout] = io._waits
+        timeout._on_timeout()
+        io.end_waits()
+
+        with pytest.raises(ClosedError):
+            await asking
+
+
 async def test_closing_ends_a_call_that_gets_no_answer_and_one_that_pauses(kind):
     async with stub(is_silent) as node, face_of(kind, node.url, "http://127.0.0.1:1") as face:
         asking = asyncio.create_task(face(lambda c: c.release("a", "t")))
