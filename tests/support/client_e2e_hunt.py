@@ -190,6 +190,8 @@ class Nemesis:
             self.kill_the_leader,
             self.stop_a_node,
             self.stop_the_leader,
+            self.stop_most_nodes,
+            self.kill_all_nodes,
         )
         of_programs = (self.cut_a_line, self.cut_a_program_off, self.stop_a_program)
         await asyncio.gather(self._each(of_nodes, until_s), self._each(of_programs, until_s))
@@ -218,6 +220,16 @@ class Nemesis:
 
     async def stop_the_leader(self) -> None:
         await self.stop_a_node(await self._place.leader())
+
+    async def stop_most_nodes(self) -> None:
+        self._place.pause(*self._rng.sample(self._place.names, 2))
+        await asyncio.sleep(self._rng.uniform(0.3, 3.0))
+        self._place.resume()
+
+    async def kill_all_nodes(self) -> None:
+        await self._place.kill(*self._place.names)
+        self._place.nodes.start()
+        await self._place.nodes.until_ready()
 
     async def cut_a_line(self) -> None:
         lines = self._rng.choice(self._programs.lines)
