@@ -150,12 +150,16 @@ class Lock(Generic[H]):
         """Let every call of ``function`` hold it.
 
         Raises:
-            TypeError: It is a coroutine function: that takes an ``AsyncClient``.
+            TypeError: It is a coroutine function: that takes an ``AsyncClient``. Or a generator
+                function: it would run when the lock is released.
 
         """
         if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is a coroutine function: use a lock of an AsyncClient")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{function.__qualname__} is a coroutine function: use a lock of an AsyncClient"
+                f"{function!r} is a generator function, which runs after its call: hold the lock "
+                "in its body"
             )
 
         @functools.wraps(function)

@@ -1,7 +1,10 @@
 """Blocks of one lock: entered and left by the same thread or task, and by another one."""
 
+from collections.abc import AsyncIterator, Iterator
+
 import pytest
 
+from gorilla.client import AsyncClient, Client
 from gorilla.client.entered import Entered
 
 
@@ -30,3 +33,29 @@ def test_nobody_leaves_a_block_that_may_be_somebody_elses():
     with pytest.raises(RuntimeError, match=r"use acquire\(\) and release\(\)"):
         entered.pop(3)
     assert (entered.pop(1), entered.pop(2)) == ("a", "b")
+
+
+def numbers() -> Iterator[int]:
+    yield 1
+
+
+async def numbers_later() -> AsyncIterator[int]:
+    yield 1
+
+
+async def one_later() -> int:
+    return 1
+
+
+def test_what_would_run_after_its_block_is_not_decorated():
+    with Client("http://127.0.0.1:1") as client:
+        lock = client.lock("a", timeout=3)
+        for function in (numbers, numbers_later):
+            with pytest.raises(TypeError, match="generator function"):
+                lock(function)
+        with pytest.raises(TypeError, match="use a lock of an AsyncClient"):
+            lock(one_later)
+
+    for function in (numbers, numbers_later, len):
+        with pytest.raises(TypeError, match="no coroutine function"):
+            AsyncClient("http://127.0.0.1:1").lock("a", timeout=3)(function)
