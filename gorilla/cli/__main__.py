@@ -1,5 +1,6 @@
 """``gorilla``: the command line for people and scripts."""
 
+import signal
 import sys
 from typing import Final, NoReturn
 
@@ -9,12 +10,17 @@ PACKAGES: Final = frozenset({"click", "rich", "yaml"})
 
 def main() -> NoReturn:
     """Run ``gorilla``, or say what to install before."""
+    # A Ctrl-C while modules are loaded ends the program without a word, as in any other.
+    interrupts = signal.getsignal(signal.SIGINT)
+    if interrupts is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from gorilla.cli.app import main as run  # noqa: PLC0415 - it needs packages of an extra
     except ModuleNotFoundError as error:
         if error.name not in PACKAGES:
             raise
         sys.exit(_not_installed(error.name))
+    signal.signal(signal.SIGINT, interrupts)
     run()
 
 
