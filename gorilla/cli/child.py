@@ -6,9 +6,10 @@ import os
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
-from gorilla.cli.guard_kernel import die_with_parent
+from gorilla.cli.guard_kernel import Watch, die_with_parent
 
 _NOT_OURS: Final = frozenset({signal.SIGKILL, signal.SIGSTOP})
 _OF_PYTHON: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
@@ -69,10 +70,16 @@ class Command:
     inherited: Inherited = field(default_factory=Inherited.now)
 
 
-def start(command: Command, environment: Mapping[str, str]) -> int:
+def start(command: Command, environment: Mapping[str, str], *, until_s: float = inf) -> int:
     """Start a command as a child that is killed when this process ends; return its number.
 
     For a process with a single thread.
+
+    Args:
+        command: What to start.
+        environment: What it finds in its environment.
+        until_s: How long to wait until it has begun (a file server may be away); when that is
+            over, it is a child like any other, and ends by itself if it can't be executed.
 
     Raises:
         CommandNotStarted: It can't be executed.
@@ -86,12 +93,21 @@ def start(command: Command, environment: Mapping[str, str]) -> int:
     os.close(telling)
     with contextlib.suppress(OSError):  # it did so itself, or has ended
         os.setpgid(pid, command.group or pid)
-    with open(trouble, "rb") as reading:  # noqa: PTH123 - a file that is open already
-        told = reading.read()
-    if told:
+    if told := _told(trouble, until_s):
         os.waitpid(pid, 0)
         raise CommandNotStarted(int(told))
     return pid
+
+
+def _told(trouble: int, until_s: float) -> bytes:
+    """Return what a new process says of why it can't be the command; nothing once it is."""
+    watch = Watch()
+    watch.add(trouble)
+    try:
+        return os.read(trouble, 64) if watch.until(until_s) else b""
+    finally:
+        watch.close()
+        os.close(trouble)
 
 
 def _become(command: Command, environment: Mapping[str, str], parent: int, telling: int) -> None:

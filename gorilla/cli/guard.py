@@ -2,7 +2,7 @@
 
 It is the command's parent. The wrapper tells it until when the lock is surely held, and it ends
 the command, with everything that the command started, before that time is over: whatever has
-become of the wrapper. It has no threads, asks no cluster, and waits on the clock that counts the
+become of the wrapper. It asks no cluster, waits for nobody, and goes by the clock that counts the
 sleep of the machine. When it is killed itself, the kernel kills the command, and the wrapper
 inherits what the command started.
 """
@@ -14,13 +14,14 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from dataclasses import dataclass
 from math import inf
 from typing import Final, NoReturn
 
 from gorilla.cli.child import Command, CommandNotStarted, start
-from gorilla.cli.guard_family import Family, Relative, living_below, named
+from gorilla.cli.guard_family import Family, Relative, named, some_below
 from gorilla.cli.guard_kernel import Watch, adopt_orphans, hurry, name_process
 from gorilla.cli.guard_link import (
     End,
@@ -45,6 +46,8 @@ AGAIN_S: Final = 0.02
 """Pause between two attempts to kill what has just been made, or is slow to die."""
 STUCK_AFTER_S: Final = 0.5
 """How long something may live after it was killed before that is told."""
+TELL_S: Final = 0.1
+"""How long whoever reads stderr has for it: a pipe may be full, a terminal stopped by Ctrl-S."""
 
 _UNHEARD: Final = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2,
@@ -90,7 +93,7 @@ def _be_guard(command: Command, ours: socket.socket, theirs: socket.socket) -> N
         _Watching(command, Link(theirs, ToGuard)).run()
         code = 0
     except BaseException:  # the kernel and the wrapper end the command now
-        traceback.print_exc()
+        _tell(traceback.format_exc())
     finally:
         os._exit(code)
 
@@ -183,7 +186,8 @@ class _Watching:
             self._link.say(Ended(code=None, why=plan.why))
             return
         try:
-            pid = start(self._command, {**os.environ, **order.added})
+            environment = {**os.environ, **order.added}
+            pid = start(self._command, environment, until_s=plan.wake_s())
         except CommandNotStarted as error:
             self._link.say(NotStarted(error.number))
             return
@@ -238,7 +242,7 @@ class _Watching:
         family.collect()
         if now_s() - self._killing_since_s > STUCK_AFTER_S and not self._is_stuck_told:
             self._is_stuck_told = True
-            self._tell_stuck(tuple(living_below(os.getpid())))
+            self._tell_stuck(some_below(os.getpid()))
 
     def _tell_ending(self, plan: Plan) -> None:
         assert plan.why is not None
@@ -257,5 +261,17 @@ class _Watching:
 
 def _say(sentence: str) -> None:
     """Tell whoever reads stderr; the wrapper is not there to do it."""
-    with contextlib.suppress(OSError):
-        os.write(2, f"gorilla: {sentence}.\n".encode())
+    _tell(f"gorilla: {sentence}.\n")
+
+
+def _tell(text: str) -> None:
+    """Write to stderr, and go on when that takes too long: a write can't be given up otherwise."""
+
+    def write() -> None:
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode(errors="replace"))
+
+    with contextlib.suppress(RuntimeError):  # there may be no more threads
+        telling = threading.Thread(target=write, daemon=True)
+        telling.start()
+        telling.join(TELL_S)

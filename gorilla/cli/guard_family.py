@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -214,7 +215,8 @@ class Family:
 
     def rest(self) -> tuple[Relative, ...]:
         """Return who lives, but for the command itself."""
-        return tuple(one for one in living_below(self._root) if one.pid != self.command)[:TOLD_MAX]
+        living = living_below(self._root)
+        return tuple(islice((one for one in living if one.pid != self.command), TOLD_MAX))
 
 
 def has_children() -> bool:
@@ -233,6 +235,11 @@ def living_below(root: int) -> Iterator[Relative]:
         stat = _stat_of(pid)
         if stat is not None and stat.state not in "ZX":
             yield Relative(pid, stat.name, stat.state)
+
+
+def some_below(root: int) -> tuple[Relative, ...]:
+    """Return as many of them as are named to people."""
+    return tuple(islice(living_below(root), TOLD_MAX))
 
 
 def _code_of(pid: int) -> int | None:

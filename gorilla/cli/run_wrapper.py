@@ -16,9 +16,9 @@ from gorilla.cli.guard import Guard
 from gorilla.cli.guard_family import (
     Relative,
     end_everything,
-    living_below,
     named,
     parent_of,
+    some_below,
 )
 from gorilla.cli.guard_kernel import IS_LINUX, Arrived, Signals, Watch
 from gorilla.cli.guard_link import (
@@ -215,20 +215,22 @@ class Wrapper:
         self._is_guarded = False
         with contextlib.suppress(OSError):
             os.kill(self._guard.pid, signal.SIGKILL)
-        os.waitpid(self._guard.pid, 0)
         if not IS_LINUX and self._command:
             # There nobody adopts orphans, and the command outlives its guard.
             with contextlib.suppress(OSError):
                 (os.kill if self._has_terminal else os.killpg)(self._command, signal.SIGKILL)
         self._watch.remove(self._guard.link.fileno())
-        self._say(_TAKEN_OVER[why])
+        # Nothing is said before: who is not listened to would wait, with the command alive.
         waiting, began_s, is_told = Watch(), now_s(), False
         for pause_s in end_everything(AGAIN_S):
             waiting.until(now_s() + pause_s)
             if not is_told and now_s() > began_s + STUCK_AFTER_S:
                 is_told = True
-                self._say_stuck(tuple(living_below(os.getpid())))
+                self._say(_TAKEN_OVER[why])
+                self._say_stuck(some_below(os.getpid()))
         waiting.close()
+        if not is_told:
+            self._say(_TAKEN_OVER[why])
         self._end = Ended(128 + signal.SIGKILL, why)
 
     # -- the guard

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gorilla.cli.child import Command
+from typing_extensions import override
+
+from gorilla.cli.child import Command, Inherited
 from gorilla.cli.guard import start_guard
 from gorilla.cli.guard_link import Ended, NotStarted
 from gorilla.cli.guard_timing import Timing
@@ -27,6 +29,7 @@ from tests.support.local_cluster import ROOT
 
 BEATING = Path(__file__).with_name("beating.py")
 LOST, NOT_STARTED = 79, 126
+SLOW_S = 4.0
 
 
 class FakeGrip:
@@ -60,6 +63,15 @@ class FakeGrip:
         self.released = True
 
 
+class SlowStart(Inherited):
+    """Between fork and exec time passes, as when the program lies on a file server that is away."""
+
+    @override
+    def restore(self) -> None:
+        super().restore()
+        time.sleep(SLOW_S)
+
+
 def main(orders: dict[str, Any], words: list[str]) -> int:
     say = threading.Lock()
 
@@ -71,7 +83,8 @@ def main(orders: dict[str, Any], words: list[str]) -> int:
     timing = Timing(orders.get("kill_after_s", 0.3), orders.get("margin_s", 0.3))
     shares = orders.get("shares_group", False)
     group = os.getpgrp() if shares else 0
-    guard = start_guard(Command(tuple(words), group))
+    inherited = (SlowStart if orders.get("starts_slowly") else Inherited).now()
+    guard = start_guard(Command(tuple(words), group, inherited))
     wrapper = Wrapper(guard, has_terminal=shares, say=told)
     extended_s = orders.get("extended_for_s", 1e9)
     grip = wrapper.take(lambda: FakeGrip(timeout_s, extended_s, orders.get("lost_after_s", 1e9)))
@@ -112,7 +125,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(directory: Path, *words: str, **orders: Any) -> Iterator[Running]:
+def running(
+    directory: Path, *words: str, stderr_to: int | None = None, **orders: Any
+) -> Iterator[Running]:
     """Run ``words`` in ``directory`` under a guard; at the end nothing of it may be left."""
     orders["facts"] = str(directory / "facts")
     command = [sys.executable, "-m", "tests.support.guarded", json.dumps(orders), *words]
@@ -123,7 +138,7 @@ def running(directory: Path, *words: str, **orders: Any) -> Iterator[Running]:
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.DEVNULL,
             stdout=stdout,
-            stderr=stderr,
+            stderr=stderr if stderr_to is None else stderr_to,
             text=True,
             start_new_session=True,
         )
