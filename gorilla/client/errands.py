@@ -32,6 +32,7 @@ ERRAND_S: Final = 1.5
 """Longest time of an errand, and again of its release (seconds): somebody pressed Ctrl-C."""
 
 DOUBTS_MAX: Final = 1024
+NUMBERS_MAX: Final = 4096
 
 Errand = Coroutine[Any, Any, None]
 About = frozenset[tuple[str, str]]
@@ -81,17 +82,42 @@ class Doubts:
             del self._secrets[next(iter(self._secrets))]
 
 
+class Numbers:
+    """The last fencing token that each owner held of each lock.
+
+    What is left over of an old hold is given to the same owner again. Some of its writes may be on
+    their way still, so a new hold is to have a new number.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._last: dict[tuple[str, str], int] = {}
+
+    def is_old(self, resource: str, owner: str, number: int) -> bool:
+        """Whether it is the number of an earlier hold."""
+        return number <= self._last.get((resource, owner), 0)
+
+    def note(self, resource: str, owner: str, number: int) -> None:
+        """Remember a new one; of very many the oldest is forgotten."""
+        self._last.pop((resource, owner), None)
+        self._last[resource, owner] = number
+        while len(self._last) > NUMBERS_MAX:
+            del self._last[next(iter(self._last))]
+
+
 class Errands:
     """Sees to errands at once: who is interrupted waits for it.
 
     Attributes:
         doubts: What may be released by a request that is on its way still.
+        numbers: What was held before.
 
     """
 
     def __init__(self) -> None:
         """Begin with none."""
         self.doubts = Doubts()
+        self.numbers = Numbers()
 
     def begin(self, errand: Errand, locks: About) -> None:  # noqa: ARG002 - it is done at once
         """See to an errand about ``locks``; what fails of it ends by itself in the cluster."""

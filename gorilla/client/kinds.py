@@ -79,6 +79,11 @@ class OneLock(Kind[LockBody]):
         return True
 
     @property
+    def locks(self) -> tuple[LockBody, ...]:
+        """What was given."""
+        return (self.body,)
+
+    @property
     def fencing_token(self) -> int:
         """The grant's number."""
         return self.body.fencing_token
@@ -129,6 +134,11 @@ class Group(Kind[GroupBody]):
         is_whole = len(body.locks) == len(self.body.locks)
         self.body = body
         return is_whole
+
+    @property
+    def locks(self) -> tuple[LockBody, ...]:
+        """What was given."""
+        return self.body.locks
 
     @property
     def fencing_token(self) -> int:

@@ -179,7 +179,7 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
     while True:
         try:
             answered = await _ask(asker, errands, wanted, owner, patience.wait_s())
-            if await _is_ours(asker, errands, wanted, answered.value):
+            if await _is_new(asker, errands, wanted, owner, answered.value):
                 return await _begun(asker, errands, wanted, owner, answered)
         except (WaitTimeout, WaitReplaced, Unavailable, OutcomeUnknown) as error:
             if not patience.is_left(error):
@@ -255,17 +255,21 @@ async def _give_back(
         await asker.ask(release, deadline_s=ERRAND_S, attempt_s=ERRAND_S / 2)
 
 
-async def _is_ours(
-    asker: Asker, errands: Errands, wanted: Wanted, body: GroupBody | LockBody
+async def _is_new(
+    asker: Asker, errands: Errands, wanted: Wanted, owner: str, body: GroupBody | LockBody
 ) -> bool:
-    """Return whether it was given anew, or end what may be released by a request of long ago."""
-    secrets = wanted.kind_of(body).secrets
-    if not any(secret in errands.doubts for secret in secrets):
-        return True
-    with suppress(NotFound):
-        await asker.ask(wanted.release_of(body), deadline_s=RELEASE_S)
-    errands.doubts.settle(secrets)
-    return False
+    """Return whether it was given anew; else end what is left over of an earlier hold."""
+    kind: OneLock | Group = wanted.kind_of(body)
+    given = kind.locks
+    is_old = any(errands.numbers.is_old(lock.resource, owner, lock.fencing_token) for lock in given)
+    if is_old or any(secret in errands.doubts for secret in kind.secrets):
+        with suppress(NotFound):
+            await asker.ask(wanted.release_of(body), deadline_s=RELEASE_S)
+        errands.doubts.settle(kind.secrets)
+        return False
+    for lock in given:
+        errands.numbers.note(lock.resource, owner, lock.fencing_token)
+    return True
 
 
 async def _begun(

@@ -281,3 +281,35 @@ async def test_what_is_left_in_a_session_ends_with_it_without_a_warning():
     assert warned == []
     await asyncio.sleep(11)
     assert tasks() == set()
+
+
+@pytest.mark.parametrize("lose", ["forgotten", "lost", "unreleased"])
+@on_virtual_time
+async def test_a_new_hold_has_a_new_number_even_where_the_old_one_is_left_over(lose: str):
+    """Whoever held it before may still be writing somewhere, under the old one."""
+    one = MemoryClient(Node())
+    lock = one.lock("db", timeout=30)
+    held = await lock.acquire()
+    number, owner = held.fencing_token, held.owner
+    if lose == "forgotten":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            del held
+            gc.collect()
+    elif lose == "lost":
+        one.io.fate = lambda call: Fate.UNANSWERED if call.method == "PUT" else Fate.SILENT
+        await asyncio.sleep(31)
+        assert held.lost is not None
+    else:
+        one.io.fate = lambda _call: Fate.SILENT
+        with pytest.raises(OutcomeUnknown):
+            await held.release()
+    one.io.fate = lambda _call: Fate.SERVED
+    assert holders(one) == [owner], "it is left over"
+
+    again = await lock.acquire()
+
+    assert again.owner == owner
+    assert again.fencing_token > number
+    assert holders(one) == [owner]
+    await again.release()
