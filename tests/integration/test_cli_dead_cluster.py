@@ -3,19 +3,22 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import pytest
 
 from gorilla.cli.failures import Exit
-from tests.support.cli import DEAD, gorilla
+from tests.support.cli import DEAD, Ran, gorilla, process
 from tests.support.cli_commands import VERBS, arguments_for
 
 DEADLINE_S = 1.0
 SLACK_S = 4.0
 """For whatever else happens: a busy machine, a second question."""
+
+AT_A_TIME = 6
 
 LOCAL = {"completion", "context"}
 """Nouns that ask no node."""
@@ -80,12 +83,18 @@ OTHERS = {
 }
 
 
-def check(command: click.Command, context: click.Context, url: str, home: Path) -> None:
+def check(
+    command: click.Command,
+    context: click.Context,
+    url: str,
+    home: Path,
+    run: Callable[..., Ran] = gorilla,
+) -> None:
     """Run a command, and see that it ends as the reference page says."""
     arguments = arguments_for(command, context, home)
     path = context.command_path.split()[1:]
 
-    ran = gorilla(
+    ran = run(
         *path, *arguments, "--endpoint", url, "--deadline", str(DEADLINE_S), home=home, text=""
     )
 
@@ -110,7 +119,8 @@ def test_a_command_says_that_no_node_can_be_reached(command, context, tmp_path):
 
 @pytest.mark.parametrize("other", OTHERS)
 def test_a_command_says_that_what_answers_is_no_gorilla(other, tmp_path):
-    with listening(OTHERS[other]) as url:
-        for parameter in ASKING:
-            command, context = parameter.values
-            check(command, context, url, tmp_path)
+    # Mostly they wait for an answer, so several do at a time, each in a process of its own.
+    with listening(OTHERS[other]) as url, ThreadPoolExecutor(AT_A_TIME) as pool:
+        checks = [pool.submit(check, *one.values, url, tmp_path, process) for one in ASKING]
+    for one in checks:
+        one.result()

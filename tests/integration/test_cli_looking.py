@@ -203,7 +203,7 @@ def test_a_live_page_renews_itself_and_leaves_the_screen_as_it_was(shell):
 
     terminal.type("\x03")
 
-    assert terminal.end() == Exit.INTERRUPTED
+    assert terminal.end() == Exit.INTERRUPTED, terminal.text
     assert terminal.raw.index("\x1b[?1049h") < terminal.raw.index("\x1b[?1049l")
 
 
