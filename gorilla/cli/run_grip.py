@@ -20,7 +20,7 @@ from gorilla.client.errors import (
     WaitTimeout,
 )
 from gorilla.client.options import LockOptions
-from gorilla.client.taking import WAIT_S
+from gorilla.client.patience import WAIT_S
 
 if TYPE_CHECKING:
     from gorilla.client import Client

@@ -9,15 +9,17 @@ from typing import Any, Final
 
 from msgspec import UNSET
 
-from gorilla.client.asking import LAST_S, WAIT_S_MIN, Answered, Asker
+from gorilla.client.asking import LAST_S, Answered, Asker
 from gorilla.client.calls import Call, groups, locks
 from gorilla.client.errands import ERRAND_S, About, Errands, about, is_interruption, undo
 from gorilla.client.errors import (
     GorillaError,
     LockLost,
     LossReason,
+    ModeConflict,
     NotFound,
     OutcomeUnknown,
+    RequestRefused,
     SessionNotFound,
     Unavailable,
     WaitReplaced,
@@ -26,6 +28,7 @@ from gorilla.client.errors import (
 from gorilla.client.holding import Hold
 from gorilla.client.keeping import Extension
 from gorilla.client.kinds import Group, Kind, OneLock
+from gorilla.client.patience import Patience
 from gorilla.wire.asking import (
     EXCLUSIVE,
     RESOURCES_MAX,
@@ -39,20 +42,8 @@ from gorilla.wire.bodies import LockBody
 WAITED_SHARE: Final = 0.1
 """An answer that took longer than this share of the lease is followed by a question for its end."""
 
-WAIT_S: Final = 300.0
-"""Longest wait of one request: the default bound of a cluster. Whoever waits longer asks again."""
-
 RELEASE_S: Final = 5.0
 """Longest time that the end of a block waits for its release (seconds)."""
-
-WAITED_S: Final = 0.1
-"""What may be left of a wait that has come to its end (seconds)."""
-
-PAUSE_S_MAX: Final = 5.0
-"""Longest pause of those who wait as long as it takes, while there is no cluster (seconds)."""
-
-REPLACED_MAX: Final = 8
-"""How often a wait may be ended by requests of earlier calls that come late."""
 
 HEARD_S: Final = 1.0
 """After so long a request that got no answer waits in the queue: it was heard (seconds)."""
@@ -175,50 +166,21 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
             same owner asking again gets the same lock.
 
     """
-    patience = _Patience(asker, wanted)
+    patience = Patience(asker, wanted)
     while True:
         try:
             answered = await _ask(asker, errands, wanted, owner, patience.wait_s())
             if await _is_new(asker, errands, wanted, owner, answered.value):
                 return await _begun(asker, errands, wanted, owner, answered)
+        except ModeConflict as error:
+            if not patience.is_own(error):
+                raise
+            await _clear(asker, errands, wanted, owner, error)
         except (WaitTimeout, WaitReplaced, Unavailable, OutcomeUnknown) as error:
             if not patience.is_left(error):
                 raise
             if isinstance(error, Unavailable | OutcomeUnknown):
                 await asker.pause(patience.pause_s())
-
-
-class _Patience:
-    """Whether a lock is asked for once more after it was not given."""
-
-    def __init__(self, asker: Asker, wanted: Wanted) -> None:
-        self._asker = asker
-        self._wanted = wanted
-        self._until_s = inf if wanted.wait_s is None else asker.now_s() + wanted.wait_s
-        self._replaced = 0
-        self._pause_s = 0.1
-
-    def wait_s(self) -> float:
-        """Return how long to stand in the queue now."""
-        least_s = 0.0 if self._wanted.wait_s == 0 else WAIT_S_MIN
-        return max(least_s, min(self._until_s - self._asker.now_s(), WAIT_S))
-
-    def is_left(self, error: GorillaError) -> bool:
-        """Return whether to ask again after ``error``."""
-        if isinstance(error, WaitReplaced):
-            # Nobody else has an owner's name that is made here: it was a request of an earlier
-            # call, whose answer nobody waits for any more, that has come late.
-            self._replaced += 1
-            return self._wanted.owner is None and self._replaced <= REPLACED_MAX
-        if isinstance(error, WaitTimeout):
-            # The cluster's bound on waits may be lower than ours.
-            return self._until_s - self._asker.now_s() > WAITED_S
-        return self._wanted.wait_s is None
-
-    def pause_s(self) -> float:
-        """Return how long to pause while there is no cluster."""
-        pause_s, self._pause_s = self._pause_s, min(PAUSE_S_MAX, 2 * self._pause_s)
-        return pause_s
 
 
 async def _ask(
@@ -253,6 +215,21 @@ async def _give_back(
     with errands.doubts.unless_definite(lambda: wanted.kind_of(body).secrets):
         release = wanted.release_of(body)
         await asker.ask(release, deadline_s=ERRAND_S, attempt_s=ERRAND_S / 2)
+
+
+async def _clear(
+    asker: Asker, errands: Errands, wanted: Wanted, owner: str, error: ModeConflict
+) -> None:
+    """Release what is left over of ``owner``: whoever asks for it as it is held is given it."""
+    conflict = error.conflict
+    assert conflict is not None
+    limit = None if conflict.limit is UNSET else conflict.limit
+    left = replace(
+        wanted, resources=(conflict.resource,), is_group=False, mode=conflict.mode, limit=limit
+    )
+    look = left.call(owner, 0.0, UNDONE_S)
+    with suppress(RequestRefused):
+        await undo(asker, [look], partial(_give_back, asker, errands, left))
 
 
 async def _is_new(
