@@ -8,6 +8,7 @@ of it.
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -53,6 +54,7 @@ class Doubts:
 
     def __init__(self) -> None:
         """Begin with none."""
+        self._guard = threading.Lock()
         self._secrets: dict[str, None] = {}
 
     def __contains__(self, secret: str) -> bool:
@@ -72,14 +74,16 @@ class Doubts:
 
     def settle(self, secrets: Sequence[str]) -> None:
         """Doubt no more: it was released, so nothing can end it again."""
-        for secret in secrets:
-            self._secrets.pop(secret, None)
+        with self._guard:
+            for secret in secrets:
+                self._secrets.pop(secret, None)
 
     def _note(self, secrets: Sequence[str]) -> None:
         """Doubt them; of very many the oldest is forgotten."""
-        self._secrets.update(dict.fromkeys(secrets))
-        while len(self._secrets) > DOUBTS_MAX:
-            del self._secrets[next(iter(self._secrets))]
+        with self._guard:
+            self._secrets.update(dict.fromkeys(secrets))
+            while len(self._secrets) > DOUBTS_MAX:
+                del self._secrets[next(iter(self._secrets))]
 
 
 class Numbers:
@@ -91,6 +95,7 @@ class Numbers:
 
     def __init__(self) -> None:
         """Begin with none."""
+        self._guard = threading.Lock()
         self._last: dict[tuple[str, str], int] = {}
 
     def is_old(self, resource: str, owner: str, number: int) -> bool:
@@ -99,10 +104,11 @@ class Numbers:
 
     def note(self, resource: str, owner: str, number: int) -> None:
         """Remember a new one; of very many the oldest is forgotten."""
-        self._last.pop((resource, owner), None)
-        self._last[resource, owner] = number
-        while len(self._last) > NUMBERS_MAX:
-            del self._last[next(iter(self._last))]
+        with self._guard:
+            self._last.pop((resource, owner), None)
+            self._last[resource, owner] = number
+            while len(self._last) > NUMBERS_MAX:
+                del self._last[next(iter(self._last))]
 
 
 class Errands:

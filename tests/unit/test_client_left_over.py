@@ -1,10 +1,12 @@
 """What an owner that the client made has left over in the cluster stands in nobody's way."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 
+from gorilla.client.errands import DOUBTS_MAX, NUMBERS_MAX, Doubts, Numbers
 from gorilla.client.errors import ModeConflict, OutcomeUnknown
 from tests.support.client_memory import Fate, MemoryClient, client, holders, tasks
 from tests.support.service import on_virtual_time
@@ -84,3 +86,20 @@ async def test_what_others_hold_in_another_way_is_a_conflict_still():
     async with one.lock("a", timeout=60, limit=2):
         with pytest.raises(ModeConflict):
             await asyncio.ensure_future(one.lock("a", timeout=60, limit=3).acquire())
+
+
+def test_what_is_remembered_of_old_holds_is_bounded():
+    numbers, doubts = Numbers(), Doubts()
+    for number in range(1, NUMBERS_MAX + 101):
+        numbers.note(f"lock-{number}", "anna", number)
+        with contextlib.suppress(ValueError), doubts.unless_definite(lambda n=number: [f"s{n}"]):
+            raise ValueError
+
+    last = NUMBERS_MAX + 100
+    assert numbers.is_old(f"lock-{last}", "anna", last)
+    assert not numbers.is_old(f"lock-{last}", "bert", last)
+    assert not numbers.is_old(f"lock-{last}", "anna", last + 1)
+    assert not numbers.is_old("lock-1", "anna", 1), "forgotten"
+    assert len(numbers._last) == NUMBERS_MAX
+    assert f"s{last}" in doubts
+    assert len(doubts._secrets) == DOUBTS_MAX
