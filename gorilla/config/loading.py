@@ -38,6 +38,16 @@ FOREIGN_VARIABLE: Final = re.compile(
     r"^GORILLA_(TEST_.*|([A-Z0-9_]*_)?(SERVICE_(HOST|PORT)(_.*)?|PORT(_\d+_(TCP|UDP)(_.*)?)?))$"
 )
 
+OF_CLIENTS: Final = frozenset(
+    f"GORILLA_{name}"
+    for name in (
+        "ATTEMPT", "CA_FILE", "CERT_FILE", "CLIENT_NAME", "CONFIG_FILE", "CONTEXT", "DEADLINE",
+        "DEBUG", "ENDPOINT", "ENDPOINTS", "FENCING_TOKEN", "KEY_FILE", "LOCK_OWNER",
+        "LOCK_RESOURCE", "LOCK_TOKEN", "OUTPUT", "SESSION", "TOKEN", "TOKEN_FILE",
+    )
+)  # fmt: skip
+"""What whoever asks a cluster, or runs under a lock, has in its environment."""
+
 
 Section = TypeVar("Section", bound=msgspec.Struct)
 
@@ -177,9 +187,10 @@ class _Reading:
             if name not in sections:
                 yield unknown_key(name, name, sections)
         for name in sorted(self.variables):
-            if name not in self.read and not FOREIGN_VARIABLE.match(name):
-                near = unknown_key(name, name, self.read).remedy
-                yield Problem(name, "", near if "mean" in near else "there is no such variable")
+            if name in self.read or name in OF_CLIENTS or FOREIGN_VARIABLE.match(name):
+                continue
+            near = unknown_key(name, name, self.read).remedy
+            yield Problem(name, "", near if "mean" in near else "there is no such variable")
 
     def _with_secret(self, section: ClusterSection) -> ClusterSection:
         """Read ``secret_file``, so that nobody else needs to."""

@@ -1,10 +1,14 @@
 """Reading the configuration: precedence, refusals, and how each is told."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from gorilla.cli.contexts import Given
+from gorilla.client.settings import VARIABLES
 from gorilla.config import ClusterConfig, ConfigError, load_config
+from tests.support.local_cluster import ROOT
 
 ONE_MEMBER = """
 [[member]]
@@ -118,6 +122,16 @@ def test_variables_that_kubernetes_sets_for_a_service_are_left_alone(tmp_path):
     )
 
     assert config.members
+
+
+def test_variables_of_the_command_line_and_the_client_are_left_alone(tmp_path):
+    pages = [ROOT / "docs/reference" / name for name in ("cli.md", "gorilla-run.md", "client.md")]
+    named = set(re.findall(r"GORILLA_[A-Z_]*[A-Z]", "".join(map(Path.read_text, pages))))
+    options = {f"GORILLA_{field.upper()}" for field in set(Given.__struct_fields__) - {"no_color"}}
+    others = (named | options | set(VARIABLES)) - {"GORILLA_CONFIG"}
+
+    assert {"GORILLA_ENDPOINTS", "GORILLA_FENCING_TOKEN", "GORILLA_OUTPUT"} <= others
+    assert load(tmp_path, **dict.fromkeys(others, "x")).members
 
 
 @pytest.mark.parametrize(
