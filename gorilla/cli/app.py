@@ -238,7 +238,8 @@ def _of_click(error: click.ClickException) -> Failure:
     if not isinstance(error, click.UsageError):
         return Failure(message, Exit.IO)
     path = error.ctx.command_path if error.ctx is not None else PROGRAM
-    return Failure(f"{message.rstrip('.')}. See: {path} --help", Exit.USAGE)
+    sentence = message if message.endswith("?") else f"{message.rstrip('.')}."
+    return Failure(f"{sentence} See: {path} --help", Exit.USAGE)
 
 
 def _told(failure: Failure, *, color: bool | None) -> int:

@@ -250,7 +250,8 @@ def _lag(evidence: Evidence, view: ClusterBody) -> Iterator[Finding]:
         view_there = None if one.last is None else one.last.view
         if view_there is not None and view_there.cluster_id and not view_there.caught_up:
             behind = view_there.commit_index - view_there.applied_index
-            text = f"It has not caught up: {behind} entries are to be applied."
+            entries = f": {behind} entries are to be applied." if behind else "."
+            text = f"It has not caught up{entries}"
             remedy = "Look again; if it does not get less, its disk or processor is too slow."
             found.append(warning(Check.LAG, one.label, text, remedy))
     yield from found

@@ -141,7 +141,7 @@ class Looking:
             answer = self._send(url, ready(verbose=True))
         except AttemptFailed as error:
             return None, str(error)
-        return answer.status == _OK, _detail(answer)
+        return answer.status == _OK, _detail(answer).removeprefix("Not ready: ")
 
     def _metrics(self, url: str) -> Mapping[str, float] | None:
         try:

@@ -100,6 +100,9 @@ def explained(error: BaseException) -> Failure:
         return Failure("", Exit.CLOSED_PIPE)
     if isinstance(error, OSError):
         return Failure(_of_system(error), Exit.IO)
+    if isinstance(error, UnicodeEncodeError) and not error.object.isprintable():
+        # What is given on a command line may be any bytes; what is asked of a cluster is text.
+        return Failure(f"{ascii(error.object)} can't be sent: it is no UTF-8.", Exit.USAGE)
     return _of_client(error) or Failure(
         f"This is a bug: {type(error).__name__}: {error}. GORILLA_DEBUG=1 shows where.",
         Exit.SOFTWARE,
@@ -190,4 +193,7 @@ def _unknown(error: "OutcomeUnknown") -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+    """Return it with a capital letter and a full stop; a name like ``n1`` stays as it is."""
+    first = text.partition(" ")[0]
+    capital = text[:1].upper() if first.isalpha() else text[:1]
+    return f"{capital}{text[1:].rstrip('.')}."

@@ -160,8 +160,8 @@ class Output:
         self.say(f"gorilla: warning: {text}", "warn")
 
     def laid_out(self, view: View) -> list[str]:
-        """Return the lines of a view as they fit here; in a pipe a row is one line."""
-        wide = None if isinstance(view, Table) else WIDTH_DEFAULT
+        """Return the lines of a view as they fit here; in a pipe a row, or a fact, is one line."""
+        wide = WIDTH_DEFAULT if isinstance(view, str) else None
         return laid_out(view, self.width if self.on_terminal else wide, color=self.color)
 
     def painted(self, text: str, style: str) -> str:

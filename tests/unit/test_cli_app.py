@@ -94,7 +94,7 @@ def test_without_a_command_the_help_is_shown_and_that_is_wrong_usage():
     ("arguments", "said"),
     [
         (("nonsense",), "No such command 'nonsense'. See: gorilla --help"),
-        (("lock", "lst"), "No such command 'lst'. Did you mean 'list'?. See: gorilla lock --help"),
+        (("lock", "lst"), "No such command 'lst'. Did you mean 'list'? See: gorilla lock --help"),
         (("lock", "show"), "Missing argument 'RESOURCE'. See: gorilla lock show --help"),
         (
             ("lock", "list", "--limit", "0"),

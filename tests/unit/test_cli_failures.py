@@ -1,5 +1,7 @@
 """Every failure is a sentence or two and an exit code of the table."""
 
+import os
+
 import pytest
 
 from gorilla.cli.failures import CommandError, Exit, OutputClosed, explained
@@ -135,6 +137,22 @@ def test_failures_of_this_machine_and_of_ours_have_codes_of_their_own():
     bug = explained(ZeroDivisionError("by zero"))
     assert bug.code is Exit.SOFTWARE
     assert "ZeroDivisionError: by zero" in bug.sentence
+
+
+def test_what_is_no_text_is_told_as_that():
+    with pytest.raises(UnicodeEncodeError) as caught:
+        os.fsdecode(b"caf\xe9").encode()
+
+    told = explained(caught.value)
+
+    assert told == ("'caf\\udce9' can't be sent: it is no UTF-8.", Exit.USAGE)
+
+
+def test_the_name_of_a_node_is_told_as_it_is():
+    error = errors.Unavailable("n3 knows no leader")
+
+    assert explained(error).sentence == "n3 knows no leader. Nothing was done."
+    assert explained(errors.Unavailable("no node")).sentence == "No node. Nothing was done."
 
 
 def test_every_exit_code_has_a_meaning():

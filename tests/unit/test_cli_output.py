@@ -53,6 +53,14 @@ def test_json_and_yaml_are_never_cut():
     assert yaml.safe_load(other.text) == expected
 
 
+def test_in_a_pipe_a_fact_is_one_line_however_long():
+    output, out, _ = outputs()
+
+    output.show(DATA, Facts([("name", "x" * 300)]))
+
+    assert out.text == f"name  {'x' * 300}\n"
+
+
 def test_a_table_is_what_people_see_and_views_stand_apart():
     output, out, _ = outputs()
 
