@@ -102,7 +102,7 @@ def explained(error: BaseException) -> Failure:
         return Failure(_of_system(error), Exit.IO)
     if isinstance(error, UnicodeEncodeError) and not error.object.isprintable():
         # What is given on a command line may be any bytes; what is asked of a cluster is text.
-        return Failure(f"{ascii(error.object)} can't be sent: it is no UTF-8.", Exit.USAGE)
+        return Failure(f"{error.object!a} can't be sent: it is no UTF-8.", Exit.USAGE)
     return _of_client(error) or Failure(
         f"This is a bug: {type(error).__name__}: {error}. GORILLA_DEBUG=1 shows where.",
         Exit.SOFTWARE,
