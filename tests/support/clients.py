@@ -55,6 +55,8 @@ class Clients:
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=CALL_S_MAX)
         self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        # An extension that was done and is sent again without a word would find no lock.
+        self._session._retry_connection = False
         self._tasks = [
             asyncio.create_task(self._live(random.Random(self._rng.random())))
             for _ in range(self.count)
