@@ -173,10 +173,11 @@ export class Gorilla {
       const text = await response.text();
       const answer = { status: response.status, body: text ? JSON.parse(text) : {}, sent };
       const isOurs = response.ok || answer.body.code !== undefined; // and no proxy's
-      const isDone = isOurs && response.status !== 503 && response.status < 504;
-      if (isDone && response.status !== 500) return { ...answer, isDone };
+      const isUndone = response.status === 503 || response.status === 429;
+      const isDone = isOurs && !isUndone && response.status !== 500 && response.status < 504;
+      if (isDone) return { ...answer, isDone };
       const retryMs = 1000 * (Number(response.headers.get("Retry-After")) || 0);
-      const isUncertain = !(isOurs && response.status === 503);
+      const isUncertain = !(isOurs && isUndone);
       return { isUncertain, retryMs, why: answer.body.detail ?? `status ${response.status}` };
     } catch (error) {
       if (signal?.aborted) throw signal.reason;

@@ -36,13 +36,13 @@ export async function proxyOf(target) {
   return proxy;
 }
 
-export async function busyNode() {
+export async function busyNode(status = 503, code = "no_quorum") {
   let asked = 0;
   const server = http.createServer((request, response) => {
     asked++;
     request.resume();
-    const problem = { status: 503, code: "no_quorum", detail: "No majority." };
-    response.writeHead(503, { "content-type": "application/problem+json", "retry-after": "1" });
+    const problem = { status, code, detail: "Not just now." };
+    response.writeHead(status, { "content-type": "application/problem+json", "retry-after": "1" });
     response.end(JSON.stringify(problem));
   });
   await new Promise((listening) => server.listen(0, "127.0.0.1", listening));

@@ -185,6 +185,15 @@ test("a node that is busy is left for another, and asked again after a pause", a
   busy.close();
 });
 
+test("too much of something is nothing done, and asked again like a busy node", async () => {
+  const full = await busyNode(429, "quota_exceeded");
+  const lock = await new Gorilla([full.url, nodes[0]]).acquire(fresh("full"));
+  assert.equal(await lock.release(), true);
+  const options = { body: () => ({}), deadline: 1500 };
+  await assert.rejects(new Gorilla(full.url).ask("POST", "/x", options), Unavailable);
+  full.close();
+});
+
 test("an answer that was lost is asked for again under its key, and nothing is done twice", async () => {
   const resource = fresh("lost answers");
   const proxy = await proxyOf(nodes[0]);
