@@ -11,7 +11,7 @@ import click
 from gorilla.cli.app import Cli
 from gorilla.cli.failures import CommandError
 from gorilla.cli.options import Seconds, Verb
-from gorilla.cli.tables import Cell, Column, Styled, Table
+from gorilla.cli.tables import Cell, Column, Styled, Table, counted
 
 if TYPE_CHECKING:
     from gorilla.cli.bench_figures import Figures
@@ -116,7 +116,7 @@ def _ask(cli: Cli, *, yes: bool) -> None:
     if strangers:
         why.append(f"{', '.join(strangers)} is not this machine")
     if view.held or view.waiting:
-        why.append(f"it is in use ({view.held} locks held, {view.waiting} waited for)")
+        why.append(f"it is in use ({counted(view.held, 'lock')} held, {view.waiting} waited for)")
     if why:
         cli.out.say(f"This loads the cluster {view.name}; {' and '.join(why)}.", "warn")
         cli.confirm("Go on?", yes=yes)

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from gorilla.cli.cluster_outlook import Outlook, Stage, is_up, stage_of
-from gorilla.cli.tables import Cell, Column, Facts, Styled, Table, View
+from gorilla.cli.tables import Cell, Column, Facts, Styled, Table, View, counted
 from gorilla.wire.bodies import ClusterBody, MemberBody
 from gorilla.wire.membership import ChangeReportBody
 
@@ -80,7 +80,7 @@ def status_views(view: ClusterBody) -> list[View]:
         ("Cluster", f"{view.name} ({view.cluster_id[:_ID_CHARS] or 'not formed'})"),
         ("Leader", _leader(view)),
         ("Members", _members_in_words(stage_of(view))),
-        ("Locks", f"{view.held} held, {view.waiting} waiting, {view.sessions} sessions"),
+        ("Locks", f"{view.held} held, {view.waiting} waiting, {counted(view.sessions, 'session')}"),
         ("Version", _version(view)),
         ("Snapshots", _snapshots(view)),
         ("History", _history(view)),
@@ -131,7 +131,7 @@ def _history(view: ClusterBody) -> Cell:
     if health.failing_since is not None:
         return Styled(f"failing since {_moment(health.failing_since)}", "bad")
     behind = health.behind
-    return "kept" if behind is None else f"kept, {behind} events behind"
+    return "kept" if behind is None else f"kept, {counted(behind, 'event')} behind"
 
 
 def _moment(stamp: str) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from gorilla.cli.cluster_outlook import is_up
 from gorilla.cli.doctor_evidence import Address, Evidence
 from gorilla.cli.doctor_findings import Check, Finding, bad, ok, warning
+from gorilla.cli.tables import counted
 from gorilla.wire.bodies import ClusterBody, MemberBody
 
 LAG_MAX: Final = 1_000
@@ -250,8 +251,8 @@ def _lag(evidence: Evidence, view: ClusterBody) -> Iterator[Finding]:
         view_there = None if one.last is None else one.last.view
         if view_there is not None and view_there.cluster_id and not view_there.caught_up:
             behind = view_there.commit_index - view_there.applied_index
-            entries = f": {behind} entries are to be applied." if behind else "."
-            text = f"It has not caught up{entries}"
+            left = f": it has {counted(behind, 'entry', 'entries')} to apply" if behind else ""
+            text = f"It has not caught up{left}."
             remedy = "Look again; if it does not get less, its disk or processor is too slow."
             found.append(warning(Check.LAG, one.label, text, remedy))
     yield from found

@@ -242,5 +242,9 @@ def _fitting(text: str, width: int) -> int:
 
 def count_of(items: Iterable[object], one: str, many: str | None = None) -> str:
     """Say how many there are: ``1 lock``, ``2 locks``."""
-    number = sum(1 for _ in items)
+    return counted(sum(1 for _ in items), one, many)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Say a number of things: ``1 lock``, ``2 locks``."""
     return f"{number} {one if number == 1 else many or one + 's'}"

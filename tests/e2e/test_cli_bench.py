@@ -115,7 +115,7 @@ def test_a_cluster_in_use_is_loaded_only_after_a_yes(url):
     call(url, "DELETE", f"/api/v1/locks/mine/{lock['token']}")
 
     assert (refused.code, refused.out) == (2, "")
-    assert "it is in use (1 locks held, 0 waited for)" in refused.err
+    assert "it is in use (1 lock held, 0 waited for)" in refused.err
     assert allowed.code == 0
 
 

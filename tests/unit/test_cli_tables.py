@@ -10,6 +10,7 @@ from gorilla.cli.tables import (
     Styled,
     Table,
     count_of,
+    counted,
     cut,
     laid_out,
     painted,
@@ -133,4 +134,4 @@ def test_what_is_cut_fits_and_keeps_its_beginning(text, width):
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0 locks"), (1, "1 lock"), (3, "3 locks")])
 def test_a_count_agrees_with_its_noun(count, said):
-    assert count_of(range(count), "lock") == said
+    assert (count_of(range(count), "lock"), counted(count, "lock")) == (said, said)
