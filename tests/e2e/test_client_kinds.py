@@ -346,15 +346,18 @@ async def test_events_go_on_where_they_were_when_their_node_is_killed(
     following = program.start(each if program.is_blocking else each_async)
 
     async def happens(count: int) -> None:
-        async with running_program("async", place, endpoints=place.urls) as other:
+        urls = [place.nodes.url(name) for name in place.names]
+        async with running_program("async", place, endpoints=urls) as other:
             for number in range(count):
                 made = await other.do(other.client.lock(f"{prefix}/{number}", timeout=60).acquire)
                 await other.do(made.release)
 
     await eventually(lambda: events.last_id is not None, "it watches")
     await happens(3)
-    await place.kill(place.name_of(events._following._endpoint))
+    place.lines.set(State.DEAD, *place.others(its := place.name_of(events._following._endpoint)))
+    await place.kill(its)
     await happens(3)
+    place.lines.set(State.OPEN)
     await eventually(lambda: len(told()) >= 12, "all of it is told")
     await program.do(events.close)
     await asyncio.wait_for(following, 5)
