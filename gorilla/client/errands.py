@@ -171,18 +171,35 @@ def is_interruption(error: BaseException) -> bool:
 
 
 async def undo(
-    asker: Asker, calls: Sequence[Call[T]], release: Callable[[T], Coroutine[Any, Any, None]]
+    asker: Asker,
+    calls: Sequence[Call[T]],
+    release: Callable[[T], Coroutine[Any, Any, None]],
+    pause_s: float = 0.0,
 ) -> None:
-    """Find out by ``calls``, the next one if one gets no answer, what was given, and release it."""
+    """Find out by ``calls`` what was given, and release it.
+
+    Args:
+        asker: How to ask.
+        calls: The next one is asked if one gets no answer; with a pause all of them are.
+        release: Lets go of what is given.
+        pause_s: Between them (seconds), for what was on its way to be done.
+
+    """
     share_s = ERRAND_S / len(calls)
-    for call in calls:
+    for number, call in enumerate(calls):
+        if number and pause_s:
+            await asker.pause(pause_s)
         try:
             answered = await asker.ask(call, deadline_s=share_s, attempt_s=ERRAND_S / 2)
         except (Unavailable, OutcomeUnknown) as error:
             log.debug("what was interrupted is looked for again: %s", error)
+        except RequestRefused:
+            if not pause_s:
+                raise
         else:
             await release(answered.value)
-            return
+            if not pause_s:
+                return
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -48,6 +48,9 @@ RELEASE_S: Final = 5.0
 HEARD_S: Final = 1.0
 """After so long a request that got no answer waits in the queue: it was heard (seconds)."""
 
+LOOK_AGAIN_S: Final = 0.5
+"""How long a request that was interrupted early may be on its way to be done (seconds)."""
+
 UNDONE_S: Final = 5.0
 """How long at most what is given to somebody who was interrupted may outlive it (seconds)."""
 
@@ -198,14 +201,25 @@ async def _ask(
         raise lost from error
     except BaseException as error:
         if is_interruption(error):
-            # Who has waited for a while was heard, and is not to stand in the queue once more.
-            # Without a wait the same owner is given what it was given before, or what is free.
-            looks = [wanted.call(owner, 0.0, UNDONE_S)]
-            if not wait_s or asker.now_s() - asked_s < HEARD_S:
-                looks.insert(0, replace(call, wait_s=0.0, with_wait=None))
-            errand = undo(asker, looks, partial(_give_back, asker, errands, wanted))
+            give_back = partial(_give_back, asker, errands, wanted)
+            looks, pause_s = _looks(wanted, owner, call, asker.now_s() - asked_s)
+            errand = undo(asker, looks, give_back, pause_s)
             errands.begin(errand, about(wanted.resources, owner))
         raise
+
+
+def _looks(
+    wanted: Wanted, owner: str, call: Call[Any], after_s: float
+) -> tuple[list[Call[Any]], float]:
+    """Return how to find out what an interrupted ``call`` was given, and the pause in between."""
+    # Without a wait the same owner is given what it was given before, or what is free just now: it
+    # does not stand in the queue once more, where it would be in the way of others.
+    look = wanted.call(owner, 0.0, UNDONE_S)
+    if not call.wait_s:
+        return [call, look], 0.0
+    if after_s >= HEARD_S:
+        return [look], 0.0
+    return [look, wanted.call(owner, 0.0, UNDONE_S)], LOOK_AGAIN_S
 
 
 async def _give_back(

@@ -37,7 +37,7 @@ async def cancelled(task: "asyncio.Task[Any]") -> None:
         await task
 
 
-@pytest.mark.parametrize(("wait", "after_s", "keys"), [(0, 2, 1), (20, 0.5, 1), (20, 2, 2)])
+@pytest.mark.parametrize(("wait", "after_s", "keys"), [(0, 2, 1), (20, 0.5, 3), (20, 2, 2)])
 @on_virtual_time
 async def test_a_grant_that_nobody_reads_is_let_go(wait: float, after_s: float, keys: int):
     one = MemoryClient(Node())
@@ -313,3 +313,22 @@ async def test_a_new_hold_has_a_new_number_even_where_the_old_one_is_left_over(l
     assert again.fencing_token > number
     assert holders(one) == [owner]
     await again.release()
+
+
+@pytest.mark.parametrize("after_s", [0.2, 3])
+@on_virtual_time
+async def test_whoever_was_cancelled_in_the_queue_is_in_nobodys_way(after_s: float):
+    one = MemoryClient(Node())
+    first = await one.lock("db", timeout=60).acquire()
+    second = asyncio.ensure_future(one.lock("db", timeout=600, wait=30).acquire())
+    await asyncio.sleep(after_s)
+    await cancelled(second)
+    await asyncio.sleep(0.05)
+
+    await first.release()
+    third = await asyncio.ensure_future(one.lock("db", timeout=60).acquire())
+
+    await asyncio.sleep(ERRAND_S)
+    assert holders(one) == [third.owner]
+    await third.release()
+    assert tasks() == set()
