@@ -227,3 +227,27 @@ async def test_a_request_of_an_earlier_call_does_not_end_a_later_wait(face: str,
 
         await other.do(first.release)
         await program.do((await waits).release)
+
+
+async def test_a_release_that_comes_late_does_not_end_a_later_hold(face: str, place: Place):
+    lock = new_name()
+    async with running_program(face, place, deadline_s=1.0, attempt_s=1.0) as program:
+        await program.talks_to("n1")
+        held = await program.do(program.client.lock(lock, timeout=60).acquire)
+        number = held.fencing_token
+        place.lines.set(State.SILENT)
+        with pytest.raises(OutcomeUnknown):
+            await program.do(held.release)
+        assert await place.owners(lock) == [held.owner]
+        place.lines.set(State.OPEN, "n3")
+        await program.talks_to("n3")
+
+        again = await program.do(program.client.lock(lock, timeout=60).acquire)
+        assert again.owner == held.owner
+        assert again.fencing_token > number
+        place.lines.set(State.OPEN)
+        await asyncio.sleep(1)
+
+        assert await place.owners(lock) == [again.owner]
+        await program.do(again.extend)
+        await program.do(again.release)
