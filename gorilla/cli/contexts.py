@@ -226,9 +226,12 @@ class _Reading:
         if not isinstance(found.value, str):
             return found
         try:
-            return Sourced(seconds_of(found.value), found.source)
+            seconds = seconds_of(found.value)
         except ValueError as error:
             raise CommandError(f"{found.source}: {error}.") from error
+        if seconds <= 0:
+            raise CommandError(f"{found.source}: must be more than 0 seconds.")
+        return Sourced(seconds, found.source)
 
     def output(self) -> Sourced:
         found = self.value("output", FORMATS[0])

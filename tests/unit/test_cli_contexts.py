@@ -81,6 +81,12 @@ def test_an_option_comes_before_the_environment_before_the_context_before_the_de
     assert (of_option.context, of_option.context_source) == ("test", "option --context")
 
 
+@pytest.mark.parametrize("text", ["0", "-1", "soon"])
+def test_a_deadline_that_is_none_is_told_with_the_variable(home, text):
+    with pytest.raises(CommandError, match=r"^environment GORILLA_DEADLINE: "):
+        settled(home, GORILLA_DEADLINE=text)
+
+
 def test_the_token_of_the_current_context_is_not_sent_to_endpoints_of_others(home):
     strange = settled(home, Given(endpoints=("http://elsewhere:4000",)))
     own = settled(home, Given(endpoints=("http://prod:4000/",)))
