@@ -60,9 +60,9 @@ test-integration: deps ## Real sockets, files and PostgreSQL
 .PHONY: test-e2e
 test-e2e: deps ## Real nodes behind a real load balancer
 	@deploy/tools.sh --or-fail
-	$(PYTEST) tests/e2e --ignore-glob='*/test_client_*'
+	$(PYTEST) tests/e2e --ignore-glob='*/test_client_*' --ignore-glob='*/test_cli_*'
 	@# Mostly they wait for leases to end.
-	$(PYTEST) -n 2 --dist loadfile tests/e2e/test_client_*.py
+	$(PYTEST) -n 2 --dist loadfile tests/e2e/test_client_*.py tests/e2e/test_cli_*.py
 
 .PHONY: test-kill-all
 test-kill-all: deps ## Kill all nodes while they are written to, many times: make test-kill-all ROUNDS=50

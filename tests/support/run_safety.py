@@ -113,7 +113,27 @@ class Rival(threading.Thread):
         super().__init__(daemon=True)
         self._urls, self._path = urls, f"/api/v1/locks/{resource}"
         self.granted_s: float | None = None
+        self._not_before_s = 0.0
         self.start()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def _look(self) -> None:
+        """Note until when it surely was not granted.
+
+        The timeout in an answer is counted from when its request was asked, which may be long
+        before the grant when it met a time without a leader.
+        """
+        number = 0
+        while self.granted_s is None:
+            number += 1
+            asked_s = now_s()
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                reply = call(self._urls[number % len(self._urls)], "GET", self._path)
+                if reply.status == 200 and all(
+                    holder["owner"] != "rival" for holder in reply.body["holders"]
+                ):
+                    self._not_before_s = asked_s
+            time.sleep(0.02)
 
     def run(self) -> None:
         body = {"owner": "rival", "timeout": RIVAL_S, "wait": 30}
@@ -126,7 +146,8 @@ class Rival(threading.Thread):
                 answered_s = now_s()
                 if reply.status == 200:
                     # Given again after a broken connection, it was granted before.
-                    self.granted_s = answered_s - max(0.0, RIVAL_S - reply.body["timeout"])
+                    counted_s = answered_s - max(0.0, RIVAL_S - reply.body["timeout"])
+                    self.granted_s = max(counted_s, self._not_before_s)
                     return
             time.sleep(0.02)
 
