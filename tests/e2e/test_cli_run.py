@@ -304,7 +304,7 @@ def test_a_cluster_that_allows_short_leases_only_shortens_ours(gorilla):
 
 
 def test_ctrl_c_ends_the_command_and_the_script_that_it_stands_in(gorilla):
-    script = '"$0" -m gorilla.cli run keys -- sh -c "echo ready; sleep 60"; echo went on'
+    script = '"$0" -m gorilla.cli run keys -- sh -c "echo ready; exec sleep 60"; echo went on'
     terminal = Terminal(
         gorilla.directory,
         *("bash", "-c", script, sys.executable),
