@@ -1,6 +1,5 @@
 """How a hold begins and ends: asks for a lock, waits for it, and lets it go."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,9 +52,6 @@ LOOK_AGAIN_S: Final = 0.5
 
 UNDONE_S: Final = 5.0
 """How long at most what is given to somebody who was interrupted may outlive it (seconds)."""
-
-OnLost = Callable[[LockLost], object]
-OnExtended = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
