@@ -5,6 +5,7 @@ kindest way: whoever waits for nothing lets go, whoever may have what it waits f
 nothing moves.
 """
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,12 +41,16 @@ class Plain:
 
     holds: list[tuple[Party, str, int]] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
+    most: dict[str, int] = field(default_factory=dict)
+    """How many a policy lets hold a lock, where one does."""
 
     def may_have(self, wait: Wait, lock: str) -> bool:
         before = [slots for _, held, slots in self.holds if held == lock]
         before += [
             each.slots for each in self.waits if lock in each.locks and each.ticket < wait.ticket
         ]
+        if len(before) >= self.most.get(lock, math.inf):
+            return False
         if wait.slots == SHARED:
             return all(slots == SHARED for slots in before)
         return len(before) < wait.slots
@@ -56,7 +61,7 @@ class Plain:
 
     def in_the_end(self) -> "Plain":
         """Let everybody go on for as long as anybody can; return what is left."""
-        rest = Plain(list(self.holds), list(self.waits))
+        rest = Plain(list(self.holds), list(self.waits), self.most)
         moved = True
         while moved:
             waiting = {wait.party for wait in rest.waits}
@@ -79,7 +84,11 @@ class Plain:
             for each in self.waits
             if lock in each.locks and each.ticket < wait.ticket
         ]
-        return [party for party, slots in there if slots or wait.slots]
+        return [party for party, slots in there if self.conflict(lock, slots, wait.slots)]
+
+    def conflict(self, lock: str, slots: int, others: int) -> bool:
+        """Return whether two may be in each other's way: sharers only where a policy counts."""
+        return bool(slots or others or lock in self.most)
 
     def waiting_for(self, party: Party) -> set[Party]:
         """Return who waits for ``party``, or for one who does, though perhaps not in vain."""
@@ -115,7 +124,9 @@ def is_true(state: Plain, cycle: Deadlock) -> bool:
         waits = [x for x in state.waits if x.party[0] == link.waiter and link.lock in x.locks]
         if link.holds:
             in_the_way = any(
-                party[0] == link.holder and lock == link.lock and (slots or wait.slots)
+                party[0] == link.holder
+                and lock == link.lock
+                and state.conflict(lock, slots, wait.slots)
                 for party, lock, slots in state.holds
                 for wait in waits
             )
@@ -124,7 +135,7 @@ def is_true(state: Plain, cycle: Deadlock) -> bool:
                 ahead.party[0] == link.holder
                 and link.lock in ahead.locks
                 and ahead.ticket < wait.ticket
-                and (ahead.slots or wait.slots)
+                and state.conflict(link.lock, ahead.slots, wait.slots)
                 for ahead in state.waits
                 for wait in waits
             )

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from tests.support.sim import (
     planted_consensus,
+    planted_deadlocks,
     planted_locks,
     planted_members,
     planted_policies,
@@ -104,8 +105,14 @@ _POLICIES = (
     Mutant(planted_policies.extended_past_its_lifetime, _QUEUEING, by=("policies",)),
     Mutant(planted_policies.policy_not_asked_at_claim, _QUEUEING, by=("policies",)),
 )
+_DEADLOCKS = (
+    Mutant(planted_deadlocks.deadlocks_not_looked_for, _QUEUEING, by=("deadlocks",)),
+    Mutant(planted_deadlocks.every_circle_refused, _QUEUEING, by=("deadlocks",)),
+    Mutant(planted_deadlocks.only_holders_looked_at, _QUEUEING, by=("deadlocks",)),
+)
 MUTANTS: dict[str, Mutant] = {
-    mutant.name: mutant for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES, *_POLICIES)
+    mutant.name: mutant
+    for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES, *_POLICIES, *_DEADLOCKS)
 }
 
 
