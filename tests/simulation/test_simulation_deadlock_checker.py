@@ -6,7 +6,7 @@ import pytest
 
 from gorilla.domain.commands import Policy, SetPolicy
 from gorilla.domain.links import Link
-from gorilla.domain.outcomes import Deadlock, Done
+from gorilla.domain.outcomes import Deadlock, Done, Queued
 from tests.support.sim.checkers import deadlocks
 from tests.support.sim.lock_log import SHARED
 from tests.support.sim.telling import objections
@@ -97,5 +97,14 @@ def test_whoever_comes_when_a_policy_has_closed_a_circle_is_not_to_blame():
     log.queue(acquire("bob", "r", secret="s-later", slots=COUNTED), 4)
     log.do(SetPolicy(Policy("", holders_max=1)), Done())
     log.queue(acquire("cay", "r", slots=COUNTED), 5, position=2)
+
+    assert not objections(deadlocks.check, log.history)
+
+
+def test_whoever_asks_again_for_what_it_waits_for_is_not_to_blame_either():
+    log, later = crossed(slots=COUNTED), acquire("bob", "r", secret="s-later", slots=COUNTED)
+    log.queue(later, 4)
+    log.do(SetPolicy(Policy("", holders_max=1)), Done())
+    log.do(later, Queued(4, 1))
 
     assert not objections(deadlocks.check, log.history)

@@ -24,7 +24,7 @@ def check(history: History) -> Iterator[str]:
         if scene.step is None or scene.event is not None:
             continue
         match scene.step.outcome:
-            case Queued(ticket=ticket):
+            case Queued(ticket=ticket) if scene.step.events:  # not merely asked for again
                 yield from _missed(scene, ticket)
             case Deadlock() as refused:
                 yield from _false(scene, refused)
