@@ -95,12 +95,17 @@ class Cli:
         if self._client is not None and not changes:
             return self._client
         made = self._made(changes)
-        context = click.get_current_context(silent=True)
-        if context is not None:
-            context.find_root().call_on_close(made.close)
+        self.at_end(made.close)
         if not changes:
             self._client = made
         return made
+
+    @staticmethod
+    def at_end(close: Callable[[], object]) -> None:
+        """Let something be closed when the command ends."""
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            context.find_root().call_on_close(close)
 
     def _made(self, changes: dict[str, object]) -> "Client":
         from gorilla.client import Client  # noqa: PLC0415 - loads urllib3, help must be fast

@@ -23,7 +23,6 @@ SECONDS_MAX: Final = 3_600
 
 # The names of ``bench_workloads.WORKLOADS``, which help must not load the client for.
 _WORKLOADS: Final = ("acquire-release", "contended", "extend", "sessions")
-_CLEAR_LINE: Final = "\r\x1b[K"
 
 
 def _counts(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -156,29 +155,23 @@ class _Progress:
     """Tells how a run goes: in one line of a terminal, elsewhere only that it begins."""
 
     def __init__(self, cli: Cli) -> None:
-        self._cli = cli
+        self._out = cli.out
         self._live = sys.stderr is not None and sys.stderr.isatty()
 
     def begin(self, load: "Load") -> None:
         if not self._live:
-            self._cli.out.say(f"{load.workload}, {_clients(load)}, {load.seconds:g} s")
+            self._out.say(f"{load.workload}, {_clients(load)}, {load.seconds:g} s")
 
     def __call__(self, load: "Load", figures: "Figures") -> None:
-        if self._live:
-            failed = sum(figures.errors.values())
-            self._write(
-                f"{_CLEAR_LINE}{load.workload}, {_clients(load)}: {figures.seconds:.0f} of "
-                f"{load.seconds:g} s, {figures.per_second:,.0f}/s, p99 {figures.p99_ms:.1f} ms"
-                + (f", {failed} failed" if failed else "")
-            )
+        failed = sum(figures.errors.values())
+        self._out.passing(
+            f"{load.workload}, {_clients(load)}: {figures.seconds:.0f} of {load.seconds:g} s, "
+            f"{figures.per_second:,.0f}/s, p99 {figures.p99_ms:.1f} ms"
+            + (f", {failed} failed" if failed else "")
+        )
 
     def clear(self) -> None:
-        if self._live:
-            self._write(_CLEAR_LINE)
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        self._out.passing("")
 
 
 def _clients(load: "Load") -> str:

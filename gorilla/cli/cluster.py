@@ -8,7 +8,7 @@ import click
 
 from gorilla.cli.app import Cli
 from gorilla.cli.cluster_outlook import Kind, Wanted
-from gorilla.cli.failures import CommandError
+from gorilla.cli.failures import CommandError, Exit
 from gorilla.cli.options import Noun, Seconds
 from gorilla.cli.policy import policy
 from gorilla.wire.membership import CHANGE_S_DEFAULT, CHANGE_S_MAX, CHANGE_S_MIN
@@ -48,29 +48,46 @@ cluster.add_command(policy)
     help="How often, with --watch.",
 )
 @click.pass_obj
-def status(cli: Cli, *, watch: bool, interval: float) -> None:
-    """Show leader, members, what may fail, and what is wrong."""
-    from gorilla.cli.cluster_looking import leaders_view  # noqa: PLC0415 - loads the client
-    from gorilla.cli.cluster_shown import status_of, status_views  # noqa: PLC0415
-    from gorilla.cli.cluster_watching import PAGE_S_MAX, watch as watched  # noqa: PLC0415
+def status(cli: Cli, *, watch: bool, interval: float) -> int:
+    """Show leader, members, what may fail, and what is wrong.
 
+    Every endpoint is asked at once, and tells what it knows for itself; that takes three seconds at
+    most. Exit code 69: nobody leads, or nobody answers; what is known is shown all the same.
+    """
+    from gorilla.cli.cluster_looking import look_around, looker_of  # noqa: PLC0415
+    from gorilla.cli.cluster_shown import around_views  # noqa: PLC0415
+    from gorilla.cli.cluster_watching import document_of, watch as watched  # noqa: PLC0415
+
+    looker = looker_of(cli)
     if watch:
-        deadline_s = min(cli.settings.deadline_s, PAGE_S_MAX)
-        watched(cli.client(deadline_s=deadline_s), cli.out, interval)
-        return
-    view = leaders_view(cli.client())
-    cli.out.show(status_of(view), *status_views(view))
+        watched(looker, cli.out, interval)
+    around = look_around(looker, cli.out.passing)
+    cli.out.show(document_of(around), *around_views(around))
+    if around.best is None:
+        raise around.no_answer()
+    return Exit.OK if around.has_leader else Exit.UNAVAILABLE
 
 
 @cluster.command("members", examples=["gorilla cluster members", "gorilla cluster members -o json"])
 @click.pass_obj
-def members(cli: Cli) -> None:
-    """List the members with their addresses and ids."""
-    from gorilla.cli.cluster_looking import leaders_view  # noqa: PLC0415 - loads the client
+def members(cli: Cli) -> int:
+    """List the members with their addresses and ids.
+
+    Where nobody leads it is as one of them knows it, and the exit code is 69.
+    """
+    from gorilla.cli.cluster_answers import remedy_of  # noqa: PLC0415 - loads the client
+    from gorilla.cli.cluster_looking import look_around, looker_of  # noqa: PLC0415
     from gorilla.cli.cluster_shown import member_table  # noqa: PLC0415
 
-    view = leaders_view(cli.client())
+    around = look_around(looker_of(cli), cli.out.passing)
+    view = around.best
+    if view is None:
+        raise around.no_answer()
     cli.out.show(view.members, member_table(view.members, places=True))
+    if around.has_leader:
+        return Exit.OK
+    cli.out.warn(f"nobody leads: this is as {view.node} knows it. {remedy_of(around)}")
+    return Exit.UNAVAILABLE
 
 
 # -- changing
@@ -145,6 +162,7 @@ def _make(
 ) -> None:
     """Make a change; ``ask`` is a method of ``client.cluster`` that has its own arguments."""
     from gorilla.cli.cluster_changing import change  # noqa: PLC0415 - loads the client
+    from gorilla.cli.cluster_looking import looker_of  # noqa: PLC0415
 
     how = _how(options)
     more = {"force": how.force} if "force" in options else {}
@@ -152,7 +170,7 @@ def _make(
     def asked(*, dry_run: bool) -> "ChangeReportBody":
         return ask(dry_run=dry_run, timeout=how.timeout_s, **more)
 
-    change(cli, wanted, how, asked)
+    change(cli, looker_of(cli), wanted, how, asked)
 
 
 @cluster.command(
@@ -206,9 +224,9 @@ def replace(
     Start the newcomer first, with an empty data directory. Name and addresses are those of MEMBER
     where no others are given. A member whose disk was lost is another one: replace it too.
     """
-    from gorilla.cli.cluster_looking import leaders_view  # noqa: PLC0415 - loads the client
+    from gorilla.cli.cluster_looking import leaders_view, looker_of  # noqa: PLC0415
 
-    seen = leaders_view(cli.client()).members
+    seen = leaders_view(looker_of(cli)).members
     old = next((one for one in seen if member in (one.id, one.name)), None)
     if old is None:
         names = ", ".join(one.name for one in seen)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from gorilla.cli.cluster_looking import leaders_view
+from gorilla.cli.cluster_looking import Looker, leaders_view
 from gorilla.cli.cluster_outlook import Outlook, Stage, Wanted, outlook
 from gorilla.cli.cluster_shown import plan_views, report_views
 from gorilla.cli.cluster_watching import until_healthy
@@ -61,13 +61,14 @@ class Ask(Protocol):
         """Ask once."""
 
 
-def change(cli: "Cli", wanted: Wanted, how: How, ask: Ask) -> None:
+def change(cli: "Cli", looker: Looker, wanted: Wanted, how: How, ask: Ask) -> None:
     """Make a change.
 
     It is asked for once: a failure is shown to whoever asked, and repeated by nobody else.
 
     Args:
         cli: Of this command line.
+        looker: Finds out how the cluster is.
         wanted: Which change, for the outlook.
         how: What the options say.
         ask: Asks for it.
@@ -77,7 +78,7 @@ def change(cli: "Cli", wanted: Wanted, how: How, ask: Ask) -> None:
         GorillaError: There is no leader, it was refused, or nobody knows.
 
     """
-    view = leaders_view(cli.client())
+    view = leaders_view(looker)
     if view.leader is None:
         raise Unavailable(f"{view.node} knows no leader, and without one nothing can be changed")
     try:
@@ -99,7 +100,7 @@ def change(cli: "Cli", wanted: Wanted, how: How, ask: Ask) -> None:
         report = _made(cli, ask)
     cli.out.show(report, *report_views(report))
     if how.watch:
-        until_healthy(cli.client(), cli.out)
+        until_healthy(looker, cli.out)
 
 
 def _made(cli: "Cli", ask: Ask) -> ChangeReportBody:

@@ -5,6 +5,14 @@ from typing import Final
 
 import msgspec
 
+from gorilla.cli.cluster_answers import (
+    Answer,
+    Around,
+    Asked,
+    answers_table,
+    asked_of,
+    remedy_of,
+)
 from gorilla.cli.cluster_outlook import Outlook, Stage, is_up, stage_of
 from gorilla.cli.tables import Cell, Column, Facts, Styled, Table, View, counted
 from gorilla.wire.bodies import ClusterBody, MemberBody
@@ -14,6 +22,13 @@ LAG_HEALTHY_MAX: Final = 1_000
 """Entries that a member may be behind and still count as healthy."""
 
 _ID_CHARS: Final = 8
+
+
+class Unanswered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What ``-o json`` prints in place of a status when nobody answers."""
+
+    unavailable: str
+    asked: tuple[Asked, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -28,10 +43,17 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     healthy: bool
     alarms: tuple[str, ...]
     cluster: ClusterBody
+    asked: tuple[Asked, ...] = ()
 
 
-def status_of(view: ClusterBody) -> Status:
-    """Work out what a view comes to."""
+def status_of(view: ClusterBody, answers: Sequence[Answer] = ()) -> Status:
+    """Work out what a view comes to.
+
+    Args:
+        view: The one that is worth most.
+        answers: What all who were asked said.
+
+    """
     stage = stage_of(view)
     return Status(
         quorum=stage.quorum,
@@ -41,6 +63,7 @@ def status_of(view: ClusterBody) -> Status:
         healthy=not any(True for _ in missing(view)),
         alarms=tuple(alarms(view)),
         cluster=view,
+        asked=asked_of(answers),
     )
 
 
@@ -73,8 +96,18 @@ def alarms(view: ClusterBody) -> Iterator[str]:
         yield f"Versions are mixed ({', '.join(sorted(versions))}): finish the upgrade."
 
 
+def around_views(around: Around) -> list[View]:
+    """Return what ``gorilla cluster status`` shows of what all who were asked said."""
+    best, answers = around.best, around.answers
+    views = [] if best is None else status_views(best)
+    if best is None or not around.has_leader or any(one.view is None for one in answers):
+        views.append(answers_table(answers))
+    remedy = remedy_of(around)
+    return [*views, remedy] if remedy else views
+
+
 def status_views(view: ClusterBody) -> list[View]:
-    """Return what ``gorilla cluster status`` shows."""
+    """Return what ``gorilla cluster status`` shows of a view."""
     raised = list(alarms(view))
     pairs: list[tuple[str, Cell]] = [
         ("Cluster", f"{view.name} ({view.cluster_id[:_ID_CHARS] or 'not formed'})"),

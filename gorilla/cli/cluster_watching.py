@@ -3,22 +3,20 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import msgspec
-
-from gorilla.cli.cluster_looking import leaders_view
-from gorilla.cli.cluster_shown import Status, missing, status_of, status_views
+from gorilla.cli.cluster_answers import Around, asked_of
+from gorilla.cli.cluster_looking import Looker, look_around
+from gorilla.cli.cluster_shown import (
+    Status,
+    Unanswered,
+    around_views,
+    missing,
+    status_of,
+)
 from gorilla.cli.failures import CommandError, Exit, explained
 from gorilla.cli.output import Output
-from gorilla.client.errors import GorillaError
 from gorilla.wire.bodies import ClusterBody
-
-if TYPE_CHECKING:
-    from gorilla.client import Client
-
-PAGE_S_MAX: Final = 3.0
-"""How long a page waits for an answer before it says that there is none (seconds)."""
 
 INTERVAL_S: Final = 1.0
 HEALTHY_S_MAX: Final = 300.0
@@ -29,12 +27,6 @@ _FIRST_SCREEN: Final = "\x1b[?25h\x1b[?1049l"
 _FROM_THE_TOP: Final = "\x1b[H"
 _REST_OF_LINE: Final = "\x1b[K"
 _REST_OF_SCREEN: Final = "\x1b[J"
-
-
-class Unanswered(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What ``-o json`` prints in place of a status when nobody answers."""
-
-    unavailable: str
 
 
 class Pages:
@@ -76,7 +68,7 @@ class Pages:
 
 
 def watch(
-    client: "Client",
+    looker: Looker,
     out: Output,
     interval_s: float,
     pause: Callable[[float], None] = time.sleep,
@@ -85,22 +77,22 @@ def watch(
     pages = Pages(out)
     with pages.open():
         while True:
-            pages.show(*_page(client, out))
+            around = look_around(looker)
+            blocks = ["\n".join(out.laid_out(one)) for one in around_views(around)]
+            pages.show(document_of(around), "\n\n".join(blocks) + "\n")
             pause(interval_s)
 
 
-def _page(client: "Client", out: Output) -> tuple[Status | Unanswered, str]:
-    try:
-        view = leaders_view(client)
-    except GorillaError as error:
-        sentence = explained(error).sentence
-        return Unanswered(unavailable=sentence), f"{out.painted(sentence, 'bad')}\n"
-    blocks = ["\n".join(out.laid_out(one)) for one in status_views(view)]
-    return status_of(view), "\n\n".join(blocks) + "\n"
+def document_of(around: Around) -> Status | Unanswered:
+    """Return what programs are shown."""
+    if around.best is None:
+        sentence = explained(around.no_answer()).sentence
+        return Unanswered(unavailable=sentence, asked=asked_of(around.answers))
+    return status_of(around.best, around.answers)
 
 
 def until_healthy(
-    client: "Client",
+    looker: Looker,
     out: Output,
     *,
     limit_s: float = HEALTHY_S_MAX,
@@ -114,7 +106,7 @@ def until_healthy(
     """
     told, waited_s = "", 0.0
     while True:
-        view, lacks = _lacks(client)
+        view, lacks = _lacks(looker)
         if view is not None and not lacks:
             out.say("The cluster is healthy.", "good")
             return view
@@ -128,9 +120,8 @@ def until_healthy(
         waited_s += INTERVAL_S
 
 
-def _lacks(client: "Client") -> tuple[ClusterBody | None, str]:
-    try:
-        view = leaders_view(client)
-    except GorillaError as error:
-        return None, explained(error).sentence.rstrip(".")
-    return view, "; ".join(missing(view))
+def _lacks(looker: Looker) -> tuple[ClusterBody | None, str]:
+    around = look_around(looker)
+    if around.best is None:
+        return None, explained(around.no_answer()).sentence.rstrip(".")
+    return around.best, "; ".join(missing(around.best))

@@ -2,7 +2,7 @@
 
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,10 +12,10 @@ import msgspec
 from gorilla.cli.app import Cli
 from gorilla.cli.failures import Exit
 from gorilla.cli.options import WAIT, Seconds, Verb
-from gorilla.cli.tables import Cell, Column, Styled, Table, View
+from gorilla.cli.tables import Cell, Column, Styled, Table, View, counted
 
 if TYPE_CHECKING:
-    from gorilla.cli.doctor_evidence import Address, Evidence, Settings
+    from gorilla.cli.doctor_evidence import Address, Evidence, Settings, Trips
     from gorilla.cli.doctor_findings import Diagnosis, Finding
     from gorilla.client import Client
 
@@ -91,17 +91,14 @@ def _findings(evidence: "Evidence") -> Iterator["Finding"]:
 def _gathered(cli: Cli, seconds: float, wait_s: float, *, no_lock: bool) -> "Evidence":
     from gorilla.cli.doctor_evidence import Evidence as Made  # noqa: PLC0415
     from gorilla.cli.doctor_looking import Looking, now  # noqa: PLC0415
-    from gorilla.cli.doctor_trips import trips_of  # noqa: PLC0415
-    from gorilla.client.settings import ENDPOINTS_MAX  # noqa: PLC0415
 
     client = cli.client()
     looking = Looking(client.settings)
     try:
+        cli.out.remark(f"Asking {counted(len(client.settings.endpoints), 'endpoint')}…")
         addresses = looking.first()
         answered = [one for one in addresses if one.looks]
-        # Through whoever answers: that another one does not is a finding of its own.
-        through = tuple(one.url for one in answered)[:ENDPOINTS_MAX]
-        trips = None if no_lock or not answered else trips_of(cli.client(endpoints=through))
+        trips = None if no_lock or not answered else _trips(cli, answered)
         if answered:
             cli.out.say(f"Watching the clocks for {seconds:g} s…", "dim")
             time.sleep(seconds)
@@ -111,6 +108,18 @@ def _gathered(cli: Cli, seconds: float, wait_s: float, *, no_lock: bool) -> "Evi
     finally:
         looking.close()
     return Made(settings=_settings(cli, client), addresses=tuple(addresses), trips=trips, now=now())
+
+
+def _trips(cli: Cli, answered: Sequence["Address"]) -> "Trips":
+    """Take locks through whoever answers: that another one does not is a finding of its own."""
+    from gorilla.cli.doctor_trips import LEADERLESS_S_MAX, trips_of  # noqa: PLC0415
+    from gorilla.client.settings import ENDPOINTS_MAX  # noqa: PLC0415
+
+    deadline_s = cli.settings.deadline_s
+    if not any(one.last is not None and one.last.view.leader for one in answered):
+        deadline_s = min(deadline_s, LEADERLESS_S_MAX)
+    through = tuple(one.url for one in answered)[:ENDPOINTS_MAX]
+    return trips_of(cli.client(endpoints=through, deadline_s=deadline_s))
 
 
 def _waited(cli: Cli, address: "Address", wait_s: float) -> "Address":

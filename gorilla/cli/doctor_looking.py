@@ -2,8 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gorilla.cli.at_once import each
 from gorilla.cli.cluster_outlook import knowledge
 from gorilla.cli.doctor_certificates import certificate_of_server
 from gorilla.cli.doctor_evidence import Address, Look
@@ -27,7 +27,6 @@ from gorilla.wire.bodies import ClusterBody
 ANSWER_S_MAX: Final = 3.0
 """How long an address may take for one answer."""
 
-AT_ONCE_MAX: Final = 16
 REQUESTS_OF_BALANCER: Final = 8
 """Requests on connections of their own, to see who answers."""
 
@@ -53,7 +52,7 @@ class Looking:
 
     def first(self) -> list[Address]:
         """Look at every endpoint, and at every member that they tell of."""
-        given = self._each(self.settings.endpoints, self._first_given)
+        given = each(self.settings.endpoints, self._first_given)
         best = max(
             (one.last.view for one in given if one.last is not None),
             key=knowledge,
@@ -62,7 +61,7 @@ class Looking:
         if best is None:
             return given
         urls = [*(one.url for one in given), *(f"http://{one.http}" for one in best.members)]
-        places = self._each(urls, _places)
+        places = each(urls, _places)
         known = dict(zip(places, given, strict=False))
         members = dict(zip(places[len(given) :], best.members, strict=True))
         named = [
@@ -75,15 +74,11 @@ class Looking:
             for member in best.members
             if member.name not in {one.member for one in named}
         ]
-        return [*named, *self._each(missing, lambda pair: self._first(pair[1], member=pair[0]))]
+        return [*named, *each(missing, lambda pair: self._first(pair[1], member=pair[0]))]
 
     def again(self, addresses: list[Address]) -> list[Address]:
         """Look a second time at those that answered, and at all that they serve besides."""
-        return self._each(addresses, self._second)
-
-    def _each(self, items: Iterable[T], work: Callable[[T], R]) -> list[R]:
-        with ThreadPoolExecutor(AT_ONCE_MAX, "gorilla-doctor") as pool:
-            return list(pool.map(work, items))
+        return each(addresses, self._second)
 
     def _first_given(self, url: str) -> Address:
         return self._first(url, member=None, given=True)

@@ -24,6 +24,9 @@ PREFIX: Final = "gorilla-doctor/"
 TRIPS: Final = 5
 TRIP_TIMEOUT_S: Final = 10
 ANSWER_S_MAX: Final = 5.0
+LEADERLESS_S_MAX: Final = 3.0
+"""How long a lock is tried to be had where nobody leads: to see that it can't."""
+
 _AFTER_WAIT_S: Final = 10.0
 """How long the lock that is waited for outlives the wait."""
 

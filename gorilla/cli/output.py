@@ -10,11 +10,13 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from gorilla.cli.failures import CommandError, Exit, OutputClosed
-from gorilla.cli.tables import Cell, Column, Table, View, laid_out, painted
+from gorilla.cli.tables import Cell, Column, Table, View, cut, laid_out, painted, visible
 
 WIDTH_DEFAULT: Final = 80
 ROWS_AT_ONCE: Final = 500
 """Rows of a long list that are laid out together."""
+
+CLEAR_LINE: Final = "\r\x1b[K"
 
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]")
 
@@ -44,6 +46,7 @@ class Output:
         self._stdout = stdout
         self._stderr = stderr
         self._unheard = False
+        self._is_passing = False
 
     @property
     def stdout(self) -> TextIO:
@@ -154,6 +157,24 @@ class Output:
         stream = self._stderr or sys.stderr
         if stream is not None and stream.isatty():
             self.say(text, "dim")
+
+    def passing(self, text: str) -> None:
+        """Tell a person at a terminal how far it is: in one line, in the place of the last one.
+
+        Args:
+            text: What is told; nothing: the line goes.
+
+        """
+        stream = self._stderr or sys.stderr
+        if stream is None or not stream.isatty() or self._unheard or not (text or self._is_passing):
+            return
+        self._is_passing = bool(text)
+        shown = cut(visible(text), terminal_width(stream) - 1)
+        try:
+            stream.write(f"{CLEAR_LINE}{painted(shown, 'dim', color=self._colored(stream))}")
+            stream.flush()
+        except OSError:
+            self._unheard = True
 
     def warn(self, text: str) -> None:
         """Tell a person what is wrong and does not stop the command."""

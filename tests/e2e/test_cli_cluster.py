@@ -3,14 +3,19 @@
 import asyncio
 import json
 import shutil
+import signal
 
 import pytest
 
+from gorilla.cli.cluster_outlook import SILENT_S_MAX
 from tests.support.cli import Terminal, at_terminal, gorilla
 from tests.support.growing import EXIT_REMOVED, GrowingNodes
 from tests.support.real_cluster import until
 
 pytestmark = pytest.mark.e2e
+
+SOON_S = 4.5
+"""Three seconds, and what a busy machine takes besides."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,12 @@ def leader_of(nodes):
 def a_follower(nodes):
     leader = leader_of(nodes)
     return next(name for name in nodes.forming if name != leader)
+
+
+def heard_s(nodes, name):
+    """For how long a node has heard nobody."""
+    members = nodes.ask(name, "/api/v1/cluster")["members"]
+    return min(one["heard"] for one in members if one["name"] != name)
 
 
 def place(nodes, name):
@@ -166,7 +177,51 @@ def test_nothing_is_changed_without_a_leader_and_that_is_told_soon(nodes):
     assert ran.took_s < 5
     assert "knows no leader" in ran.err
     assert "There is no quorum: 1 up, 2 needed. Nothing is answered." in shown.out
-    assert shown.code == 0
+    assert shown.code == 69
+    assert shown.took_s < SOON_S
+
+
+def test_without_a_quorum_all_that_is_known_is_told_soon(nodes):
+    """Whoever stands still takes requests and answers none: that must keep nobody waiting."""
+    alone = leader_of(nodes)
+    still = [name for name in nodes.forming if name != alone]
+    for name in still:
+        nodes.signal(name, signal.SIGSTOP)
+    try:
+        until(lambda: nodes.ask(alone, "/api/v1/cluster")["leader"] is None, "it stepped down")
+        at_first = run(nodes, "cluster", "status")
+        until(lambda: heard_s(nodes, alone) > SILENT_S_MAX, "it has heard nobody for a while")
+        shown = run(nodes, "cluster", "status")
+        told = run(nodes, "cluster", "status", "-o", "json")
+        members = run(nodes, "cluster", "members")
+        one_known = run(nodes, "cluster", "status", at=(alone,))
+        terminal = at_terminal("cluster", "status", **endpoints(nodes))
+    finally:
+        for name in still:
+            nodes.signal(name, signal.SIGCONT)
+
+    for ran in (at_first, shown, told, members, one_known):
+        assert ran.code == 69
+        assert ran.took_s < SOON_S
+    assert "1 of 3 up, 2 needed: no quorum" in shown.out
+    for ran in (at_first, shown):
+        assert f"start {' or '.join(still)}, or mend the way" in " ".join(ran.out.split())
+    asked = {one["url"]: one for one in json.loads(told.out)["asked"]}
+    assert asked[nodes.url(alone)]["node"] == alone
+    assert all("no answer" in asked[nodes.url(name)]["failure"] for name in still)
+    assert all(nodes.url(name) in one_known.out for name in nodes.forming)
+    assert members.out.count("127.0.0.1") == 6
+    assert "nobody leads" in members.err
+    assert "Asking: 1 of 3 answered…" in terminal
+
+
+def test_where_no_node_answers_that_is_told_soon_with_what_was_asked(nodes):
+    ran = run(nodes, "cluster", "status", at=("n4", "n5"))
+
+    assert ran.code == 69
+    assert ran.took_s < SOON_S
+    assert ran.out.count("no answer: connection refused") == 2
+    assert ran.err.startswith("gorilla: No node answers")
 
 
 def test_what_is_not_so_is_told_in_a_sentence(nodes):

@@ -204,3 +204,17 @@ def test_without_the_database_it_is_bad_and_locks_go_on(nodes, server):
     assert ("database", "snapshots") in told.worse()
     assert "locks go on" in told.of("database", "bad")[0]["text"]
     assert told.of("round trip", "ok")
+
+
+def test_without_a_quorum_it_does_not_try_long_to_take_a_lock(nodes):
+    alone = nodes.leader()
+    nodes.kill(*(name for name in nodes.names if name != alone))
+    until(lambda: nodes.ask(alone, "/api/v1/cluster")["leader"] is None, "it stepped down")
+
+    told = doctor(all_of(nodes))
+
+    assert told.ran.code == 3
+    assert told.of("quorum", "bad")
+    assert "no_quorum" in told.of("round trip", "bad")[0]["text"]
+    # 3 s for a lock and 1.5 for the clocks, of which the first was 15.
+    assert told.ran.took_s < 12

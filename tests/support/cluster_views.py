@@ -1,7 +1,9 @@
 """Clusters as a node tells them to its callers, for tests of what is made of it."""
 
+import threading
 from typing import Any
 
+from gorilla.client.ports import AttemptFailed, NotSent
 from gorilla.wire.bodies import (
     ClusterBody,
     HistoryHealthBody,
@@ -101,3 +103,45 @@ def report(*names: str, steps: tuple[str, ...] = (), done: bool = False) -> Chan
         quorum=quorum,
         tolerates=len(names) - quorum,
     )
+
+
+class Looks:
+    """Stands for a looker: addresses answer what they were told to, the balancer this in turn.
+
+    An answer that is an exception is raised; ``SILENCE`` is none at all.
+    """
+
+    SILENCE = object()
+
+    def __init__(self, *answers: Any, **by_name: Any) -> None:
+        self.endpoints: tuple[str, ...] = ("http://balancer:4000",) if answers else ()
+        self.endpoints += tuple(f"http://{address(name)}" for name in by_name)
+        self.patience_s = 0.4
+        self.asked: list[str] = []
+        self._answers = list(answers)
+        self._by_url = {f"http://{address(name)}": one for name, one in by_name.items()}
+        self._guard = threading.Lock()
+        self._is_over = threading.Event()
+
+    def only(self, *names: str) -> "Looks":
+        """Give these to whoever asks; the others are found out of what they say."""
+        self.endpoints = tuple(f"http://{address(name)}" for name in names)
+        return self
+
+    def ask(self, url: str, timeout_s: float) -> ClusterBody:
+        with self._guard:
+            self.asked.append(url)
+            found = self._by_url.get(url, NotSent("connection refused"))
+            if url == "http://balancer:4000":
+                found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if found is self.SILENCE:
+            # Longer than allowed: nobody may rely on it.
+            self._is_over.wait(20 * timeout_s)
+            found = AttemptFailed("no answer in time")
+        if isinstance(found, Exception):
+            raise found
+        assert isinstance(found, ClusterBody)
+        return found
+
+    def close(self) -> None:
+        self._is_over.set()

@@ -1,54 +1,28 @@
 """A change of the cluster is shown, asked for once, and its end told as it is."""
 
 import io
-import types
 
 import pytest
 
 from gorilla.cli.cluster_changing import How, change
-from gorilla.cli.cluster_looking import leaders_view
 from gorilla.cli.cluster_outlook import Kind, Wanted
 from gorilla.cli.cluster_watching import until_healthy, watch
 from gorilla.cli.failures import CommandError, Exit
 from gorilla.cli.output import Output
 from gorilla.client.errors import ChangeRefused, OutcomeUnknown, Refusal, Unavailable
+from gorilla.client.ports import NotSent
 from gorilla.wire.problem_body import ProblemBody
-from tests.support.cluster_views import address, report, view
-
-
-class Cluster:
-    """Answers by address what it was told to; without one, what the endpoints answer in turn."""
-
-    def __init__(self, *answers, **by_name):
-        self.answers = list(answers)
-        self.by_url = {f"http://{address(name)}": one for name, one in by_name.items()}
-        self.asked = []
-        self.settings = types.SimpleNamespace(endpoints=("http://127.0.0.1:4000",))
-        self.cluster = self
-
-    def status(self, endpoint=None):
-        self.asked.append(endpoint)
-        if endpoint is not None:
-            found = self.by_url.get(endpoint, Unavailable("refused"))
-        else:
-            found = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(found, Exception):
-            raise found
-        return found
+from tests.support.cluster_views import Looks, report, view
 
 
 class Screen:
     """A command line that writes here, and a person who says yes or no."""
 
-    def __init__(self, cluster, *, form="table", says=True):
+    def __init__(self, *, form="table", says=True):
         self.stdout, self.stderr = io.StringIO(), io.StringIO()
         self.out = Output(form, color=False, stdout=self.stdout, stderr=self.stderr)
         self.questions = []
         self.says = says
-        self._cluster = cluster
-
-    def client(self, **_changes):
-        return self._cluster
 
     def confirm(self, question, *, yes):
         self.questions.append((question, yes))
@@ -89,10 +63,10 @@ def refused(reason):
 
 
 def test_a_change_is_planned_asked_about_and_made_once():
-    screen = Screen(Cluster(view(3)))
+    screen = Screen()
     ask = Asked(report("n1", "n2", steps=STEPS), report("n1", "n2", steps=STEPS, done=True))
 
-    change(screen, REMOVE, how(), ask)
+    change(screen, Looks(view(3)), REMOVE, how(), ask)
 
     assert ask.asked == [True, False]
     assert screen.questions == [("Fewer may fail after it. Go on?", False)]
@@ -101,29 +75,29 @@ def test_a_change_is_planned_asked_about_and_made_once():
 
 
 def test_a_no_changes_nothing():
-    screen, ask = Screen(Cluster(view(3)), says=False), Asked(report("n1", "n2", steps=STEPS))
+    screen, ask = Screen(says=False), Asked(report("n1", "n2", steps=STEPS))
 
     with pytest.raises(CommandError):
-        change(screen, REMOVE, how(), ask)
+        change(screen, Looks(view(3)), REMOVE, how(), ask)
 
     assert ask.asked == [True]
 
 
 def test_a_change_without_steps_is_not_asked_about():
-    screen, ask = Screen(Cluster(view(3)), says=False), Asked(report("n1", "n2", "n3"))
+    screen, ask = Screen(says=False), Asked(report("n1", "n2", "n3"))
 
-    change(screen, Wanted(kind=Kind.TRANSFER, member="n1"), how(), ask)
+    change(screen, Looks(view(3)), Wanted(kind=Kind.TRANSFER, member="n1"), how(), ask)
 
     assert ask.asked == [True]
     assert screen.questions == []
 
 
 def test_a_change_whose_fate_is_unknown_is_not_asked_for_again():
-    screen = Screen(Cluster(view(3)))
+    screen = Screen()
     ask = Asked(report("n1", "n2", steps=STEPS), OutcomeUnknown("no answer"))
 
     with pytest.raises(OutcomeUnknown):
-        change(screen, REMOVE, how(yes=True), ask)
+        change(screen, Looks(view(3)), REMOVE, how(yes=True), ask)
 
     assert ask.asked == [True, False]
     assert "Look at gorilla cluster status" in screen.stderr.getvalue()
@@ -131,20 +105,20 @@ def test_a_change_whose_fate_is_unknown_is_not_asked_for_again():
 
 @pytest.mark.parametrize(("reason", "shown"), [("no_quorum", True), ("exists", False)])
 def test_a_refusal_for_the_quorum_shows_the_quorum_and_others_do_not(reason, shown):
-    screen, ask = Screen(Cluster(view(3, down=("n2",)))), Asked(refused(reason))
+    screen, ask = Screen(), Asked(refused(reason))
 
     with pytest.raises(ChangeRefused):
-        change(screen, REMOVE, how(yes=True), ask)
+        change(screen, Looks(view(3, down=("n2",))), REMOVE, how(yes=True), ask)
 
     assert ("no quorum" in screen.stderr.getvalue()) == shown
     assert ask.asked == [True]
 
 
 def test_force_is_told_sternly_and_the_loss_of_the_quorum_is_in_the_question():
-    screen = Screen(Cluster(view(3, down=("n2",))))
+    screen = Screen()
     ask = Asked(report("n1", "n2", steps=STEPS), report("n1", "n2", steps=STEPS, done=True))
 
-    change(screen, REMOVE, how(force=True), ask)
+    change(screen, Looks(view(3, down=("n2",))), REMOVE, how(force=True), ask)
 
     assert "--force skips the checks" in screen.stderr.getvalue()
     assert screen.questions[0][0].startswith("The cluster will have NO QUORUM.")
@@ -154,58 +128,33 @@ def test_without_a_leader_nothing_is_asked_for():
     ask = Asked()
 
     with pytest.raises(Unavailable, match="n1 knows no leader"):
-        change(Screen(Cluster(view(3, leader=None))), REMOVE, how(), ask)
+        change(Screen(), Looks(view(3, leader=None)), REMOVE, how(), ask)
 
     assert ask.asked == []
-
-
-# -- who is asked
-
-
-def test_a_follower_leads_to_the_leader():
-    seen, led = view(3, node="n2"), view(3, node="n1")
-    cluster = Cluster(seen, n1=led)
-
-    assert leaders_view(cluster) is led
-
-
-def test_behind_a_load_balancer_the_endpoints_are_asked_until_the_leader_answers():
-    followers = [view(3, node="n2"), view(3, node="n3"), view(3, node="n2")]
-    led = view(3, node="n1")
-
-    assert leaders_view(Cluster(*followers, led)) is led
-
-
-def test_a_leader_that_cannot_be_asked_is_done_without():
-    seen = view(3, node="n2")
-    cluster = Cluster(seen)
-
-    assert leaders_view(cluster) is seen
-    assert len(cluster.asked) < 12
 
 
 # -- watching
 
 
 def test_waiting_for_health_tells_what_is_missing_once_and_ends():
-    cluster = Cluster(
-        view(3, down=("n3",)), view(3, down=("n3",)), Unavailable("nobody answers"), view(3)
+    cluster = Looks(
+        view(3, down=("n3",)), view(3, down=("n3",)), NotSent("connection refused"), view(3)
     )
-    screen, pauses = Screen(cluster), []
+    screen, pauses = Screen(), []
 
     until_healthy(cluster, screen.out, pause=pauses.append)
 
     assert screen.stderr.getvalue().splitlines() == [
         "Waiting: n3 can't be reached.",
-        "Waiting: Nobody answers. Nothing was done.",
+        "Waiting: No node answers (http://balancer:4000: connection refused). Nothing was done.",
         "The cluster is healthy.",
     ]
     assert len(pauses) == 3
 
 
 def test_waiting_for_health_has_an_end_that_is_no_success():
-    cluster = Cluster(view(3, down=("n3",)))
-    screen, pauses = Screen(cluster), []
+    cluster = Looks(view(3, down=("n3",)))
+    screen, pauses = Screen(), []
 
     with pytest.raises(CommandError, match="Not healthy after 5 s: n3") as ended:
         until_healthy(cluster, screen.out, limit_s=5, pause=pauses.append)
@@ -215,9 +164,9 @@ def test_waiting_for_health_has_an_end_that_is_no_success():
 
 
 def test_a_watched_status_is_page_after_page_and_tells_when_nobody_answers():
-    cluster = Cluster(view(3), Unavailable("nobody answers"), view(3, node="n1", leader="n1"))
+    cluster = Looks(view(3), NotSent("connection refused"), view(3, node="n1", leader="n1"))
     for form in ("table", "json"):
-        screen, count = Screen(cluster, form=form), []
+        screen, count = Screen(form=form), []
 
         def pause(_seconds, count=count):
             count.append(1)
