@@ -112,14 +112,13 @@ def _gathered(cli: Cli, seconds: float, wait_s: float, *, no_lock: bool) -> "Evi
 
 def _trips(cli: Cli, answered: Sequence["Address"]) -> "Trips":
     """Take locks through whoever answers: that another one does not is a finding of its own."""
-    from gorilla.cli.doctor_trips import LEADERLESS_S_MAX, trips_of  # noqa: PLC0415
+    from gorilla.cli.doctor_trips import single_trip, trips_of  # noqa: PLC0415
     from gorilla.client.settings import ENDPOINTS_MAX  # noqa: PLC0415
 
-    deadline_s = cli.settings.deadline_s
-    if not any(one.last is not None and one.last.view.leader for one in answered):
-        deadline_s = min(deadline_s, LEADERLESS_S_MAX)
+    if all(one.last is None or one.last.view.leader is None for one in answered):
+        return single_trip(cli.client().settings, answered[0].url)
     through = tuple(one.url for one in answered)[:ENDPOINTS_MAX]
-    return trips_of(cli.client(endpoints=through, deadline_s=deadline_s))
+    return trips_of(cli.client(endpoints=through))
 
 
 def _waited(cli: Cli, address: "Address", wait_s: float) -> "Address":

@@ -24,9 +24,6 @@ PREFIX: Final = "gorilla-doctor/"
 TRIPS: Final = 5
 TRIP_TIMEOUT_S: Final = 10
 ANSWER_S_MAX: Final = 5.0
-LEADERLESS_S_MAX: Final = 3.0
-"""How long a lock is tried to be had where nobody leads: to see that it can't."""
-
 _AFTER_WAIT_S: Final = 10.0
 """How long the lock that is waited for outlives the wait."""
 
@@ -44,6 +41,26 @@ def trips_of(client: "Client", count: int = TRIPS) -> Trips:
     except GorillaError as error:
         return Trips(seconds=tuple(took), code=code_of(error), detail=str(error))
     return Trips(seconds=tuple(took))
+
+
+def single_trip(settings: ClientSettings, url: str) -> Trips:
+    """Do it once and ask once, where nobody leads: it takes no longer than a node waits for one."""
+    io = BlockingIo(settings)
+    resource, started_s = _throw_away(), time.monotonic()
+    acquiring = locks.acquire(resource, AcquireBody(owner=own_name(), timeout=TRIP_TIMEOUT_S))
+    try:
+        answer = _answered(io, url, acquiring, ANSWER_S_MAX)
+        if answer.status != HTTPStatus.OK:
+            refusal = refusal_of(answer)
+            detail = f"it answers {answer.status}" if refusal is None else refusal.detail
+            return Trips(code=_code_in(answer), detail=detail)
+        token = acquiring.decode(answer.body).token
+        _answered(io, url, locks.release(resource, token), ANSWER_S_MAX)
+    except (AttemptFailed, msgspec.MsgspecError) as error:
+        return Trips(code="unavailable", detail=str(error))
+    finally:
+        io.close()
+    return Trips(seconds=(time.monotonic() - started_s,))
 
 
 def passed_of(settings: ClientSettings, url: str, wait_s: float) -> Passed:
