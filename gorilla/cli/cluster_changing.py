@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from gorilla.cli.cluster_looking import Looker, leaders_view
-from gorilla.cli.cluster_outlook import Outlook, Stage, Wanted, outlook
+from gorilla.cli.cluster_outlook import Kind, Outlook, Stage, Wanted, outlook
 from gorilla.cli.cluster_shown import plan_views, report_views
 from gorilla.cli.cluster_watching import until_healthy
 from gorilla.cli.output import terminal_width
 from gorilla.cli.tables import laid_out
 from gorilla.client.errors import ChangeRefused, OutcomeUnknown, Unavailable
+from gorilla.wire.bodies import ClusterBody
 from gorilla.wire.membership import ChangeReportBody
 
 if TYPE_CHECKING:
@@ -98,9 +99,19 @@ def change(cli: "Cli", looker: Looker, wanted: Wanted, how: How, ask: Ask) -> No
         cli.confirm(_question(found), yes=how.yes)
         cli.out.say(f"Making the change, within {how.timeout_s:g} s…", "dim")
         report = _made(cli, ask)
-    cli.out.show(report, *report_views(report))
+    else:
+        # What is wanted is so: nobody is asked, and nothing is left to be done.
+        report = msgspec.structs.replace(report, done=True)
+    cli.out.show(report, *report_views(report, _already(view, wanted)))
     if how.watch:
         until_healthy(looker, cli.out)
+
+
+def _already(view: ClusterBody, wanted: Wanted) -> str:
+    """Say how it was, where nothing was to be done."""
+    if wanted.kind is Kind.TRANSFER and view.leader is not None:
+        return f"{view.leader.name} leads already"
+    return "it was so already"
 
 
 def _made(cli: "Cli", ask: Ask) -> ChangeReportBody:

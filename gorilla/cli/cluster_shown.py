@@ -251,8 +251,14 @@ def _stage_row(stage: Stage) -> list[Cell]:
     return [stage.when, ", ".join(stage.members), up, stage.quorum, spare]
 
 
-def report_views(report: ChangeReportBody) -> list[View]:
-    """Return what is shown of a change that was made."""
+def report_views(report: ChangeReportBody, already: str = "it was so already") -> list[View]:
+    """Return what is shown of a change that was made.
+
+    Args:
+        report: What was done.
+        already: How it was, where nothing was to be done.
+
+    """
     done = "\n".join(["Done:", *(f"  {step}" for step in report.steps)])
     columns = [
         Column("MEMBER"),
@@ -266,7 +272,7 @@ def report_views(report: ChangeReportBody) -> list[View]:
     count = len(report.members)
     may = "none may be down" if not report.tolerates else f"{report.tolerates} may be down at once"
     return [
-        done if report.steps else "Nothing was to be done: it was so already.",
+        done if report.steps else f"Nothing was to be done: {already}.",
         Table(columns, rows),
         f"{count} members, {report.quorum} needed: {may}.",
     ]

@@ -10,7 +10,7 @@ import pytest
 from gorilla.cli.cluster_outlook import SILENT_S_MAX
 from tests.support.cli import Terminal, at_terminal, gorilla
 from tests.support.growing import EXIT_REMOVED, GrowingNodes
-from tests.support.real_cluster import until
+from tests.support.real_cluster import call, until
 
 pytestmark = pytest.mark.e2e
 
@@ -298,6 +298,20 @@ def test_leadership_goes_where_it_is_told_and_a_drained_leader_hands_over(nodes)
     again = run(nodes, "cluster", "undrain", target)  # nothing to be done needs no yes
     assert again.code == 0
     assert "it was so already" in again.out
+
+
+def test_handing_over_to_who_leads_already_is_done(nodes):
+    leader = leader_of(nodes)
+
+    shown = run(nodes, "cluster", "transfer", leader)  # nothing to be done needs no yes
+    told = run(nodes, "cluster", "transfer", leader, "-o", "json")
+    said = call(nodes.url(leader), "POST", "/api/v1/cluster/leader", {"to": leader})
+
+    assert (shown.code, told.code, said.status) == (0, 0, 200)
+    assert shown.out.startswith(f"Nothing was to be done: {leader} leads already.")
+    for report in (json.loads(told.out), said.body):
+        assert (report["done"], report["steps"]) == (True, [])
+    assert leader_of(nodes) == leader
 
 
 def test_a_member_moves(nodes):

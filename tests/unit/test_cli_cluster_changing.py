@@ -1,6 +1,7 @@
 """A change of the cluster is shown, asked for once, and its end told as it is."""
 
 import io
+import json
 
 import pytest
 
@@ -90,6 +91,27 @@ def test_a_change_without_steps_is_not_asked_about():
 
     assert ask.asked == [True]
     assert screen.questions == []
+
+
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_who_leads_already_is_told_so_and_that_is_done(form):
+    screen, ask = Screen(form=form), Asked(report("n1", "n2", "n3"))
+
+    change(screen, Looks(view(3)), Wanted(kind=Kind.TRANSFER, member="id-n1"), how(), ask)
+
+    told = screen.stdout.getvalue()
+    if form == "json":
+        assert json.loads(told)["done"] is True
+    else:
+        assert told.startswith("Nothing was to be done: n1 leads already.\n")
+
+
+def test_a_dry_run_of_nothing_is_no_change_that_was_made():
+    screen, ask = Screen(form="json"), Asked(report("n1", "n2", "n3"))
+
+    change(screen, Looks(view(3)), Wanted(kind=Kind.TRANSFER, member="n1"), how(dry_run=True), ask)
+
+    assert json.loads(screen.stdout.getvalue())["steps"] == []
 
 
 def test_a_change_whose_fate_is_unknown_is_not_asked_for_again():
