@@ -32,6 +32,7 @@ from gorilla.wire.fields import (
     Body,
     Errors,
     bounded_int,
+    kept_place_ms_of,
     metadata_of,
     name_of,
     optional_owner_of,
@@ -203,6 +204,7 @@ class _Asked(TypedDict):
     metadata: bytes
     slots: int
     wait_ms: int
+    keep_ms: int
     session: str
     reason: str
 
@@ -216,6 +218,8 @@ def _asked_of(body: Body, errors: Errors) -> _Asked:
         ttl_ms = body.optional("timeout", timeout_ms_of, 0)
     else:
         ttl_ms = body.required("timeout", timeout_ms_of) or 0
+    if body.has("keepPlace") and not body.has("wait"):
+        errors.add("keepPlace", "goes with wait: say how long to queue, or leave it out")
     metadata = body.optional("metadata", metadata_of, b"[]")
     mode = body.optional("mode", mode_of, EXCLUSIVE)
     limit = body.optional("limit", limit_of, 1)
@@ -225,6 +229,7 @@ def _asked_of(body: Body, errors: Errors) -> _Asked:
         metadata=metadata,
         slots=slots_of(mode, limit, errors),
         wait_ms=body.optional("wait", wait_ms_of, 0),
+        keep_ms=body.optional("keepPlace", kept_place_ms_of, 0),
         session=session,
         reason=body.optional("reason", text_of, ""),
     )

@@ -29,7 +29,7 @@ from gorilla.domain.waiters import EXCLUSIVE
 from gorilla.service.waits import WaitEnded
 from gorilla.wire.bodies import HolderBody
 from gorilla.wire.idempotency import REPLAYED_HEADER
-from gorilla.wire.problem_body import BrokenRuleBody, ConflictBody
+from gorilla.wire.problem_body import BrokenRuleBody, ConflictBody, PlaceBody
 from gorilla.wire.problems import ProblemCode, ProblemError
 from gorilla.wire.times import seconds, timestamp
 
@@ -230,10 +230,28 @@ def _timed_out(outcome: TimedOut) -> ProblemError:
     )
 
 
+def _time_over(outcome: WaitEnded) -> ProblemError:
+    problem, place = _timed_out(TimedOut(outcome.waited_ms)), outcome.place
+    if place is None:
+        return problem
+    problem.extra["place"] = PlaceBody(position=place.position)
+    if not place.kept_ms:
+        return problem
+    kept = seconds(place.kept_ms)
+    body = PlaceBody(
+        position=place.position, kept_for=kept, kept_until=timestamp(place.kept_until_wall_ms)
+    )
+    detail = (
+        f"The turn had not come after {problem.extra['waited']} s. Place {place.position} in the "
+        f"queue is kept for {kept} s: ask again as the same owner, and go on from there."
+    )
+    return ProblemError(problem.code, detail, extra={**problem.extra, "place": body})
+
+
 @refusal.register
 def _wait_ended(outcome: WaitEnded) -> ProblemError:
     if outcome.why is Left.TIMEOUT:
-        return _timed_out(TimedOut(outcome.waited_ms))
+        return _time_over(outcome)
     if outcome.why is Left.REPLACED:
         return ProblemError(ProblemCode.WAIT_REPLACED)
     if outcome.why is Left.SESSION_ENDED:

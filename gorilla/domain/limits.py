@@ -58,6 +58,10 @@ WAITERS_PER_LOCK_MAX: Final = 10_000
 CLAIM_MS_MAX: Final = 5_000
 """Cluster time that a waiter's node has to claim a lock once it is the waiter's turn."""
 
+KEPT_PLACE_MS_MAX: Final = CLAIM_MS_MAX
+"""How long a place in the queue is kept for who asks again: no longer than a turn is, so no lock
+stands idle for longer than for a node that died (docs/adr/0017-places-kept-between-requests.md)."""
+
 WAITER_ORIGIN_IDLE_MS_MAX: Final = 5_000
 """Cluster time after which the waiters of a node that isn't heard of leave their queues."""
 

@@ -138,6 +138,7 @@ class LockService(LockReader):
         metadata: bytes = b"[]",
         slots: int = 1,
         wait_ms: int = 0,
+        keep_ms: int = 0,
         session: str = "",
         reason: str = "",
         key: Key | None = None,
@@ -155,6 +156,7 @@ class LockService(LockReader):
             metadata: A JSON list, encoded.
             slots: How many may hold it at once (see ``Acquire.slots``).
             wait_ms: How long to queue for it; lowered to the cluster's maximum.
+            keep_ms: How long its place is kept when the wait is over, for who asks again.
             session: Id of the session that it is to live in.
             reason: Shown to those who wait.
             key: What the request is known again by.
@@ -172,13 +174,13 @@ class LockService(LockReader):
             self._make_secret(),
             metadata,
             slots,
-            min(wait_ms, self._settings.max_wait_ms),
+            self._place_ms(wait_ms, keep_ms),
             session,
             reason,
         )
         if session and not _may_be_secret(session):
             return SessionNotFound()
-        outcome, passed_s = await self._ask(command, key, hung_up)
+        outcome, passed_s = await self._ask(command, keep_ms, key, hung_up)
         if isinstance(outcome, Granted):
             left = left_ms(outcome.remaining_ms, passed_s)
             return Granted(outcome.lease, left, outcome.is_new)
@@ -195,6 +197,7 @@ class LockService(LockReader):
         metadata: bytes = b"[]",
         slots: int = 1,
         wait_ms: int = 0,
+        keep_ms: int = 0,
         session: str = "",
         reason: str = "",
         key: Key | None = None,
@@ -208,13 +211,13 @@ class LockService(LockReader):
             self._make_secret(),
             metadata,
             slots,
-            min(wait_ms, self._settings.max_wait_ms),
+            self._place_ms(wait_ms, keep_ms),
             session,
             reason,
         )
         if session and not _may_be_secret(session):
             return SessionNotFound()
-        outcome, passed_s = await self._ask(command, key, hung_up)
+        outcome, passed_s = await self._ask(command, keep_ms, key, hung_up)
         if isinstance(outcome, GrantedAll):
             left = left_ms(outcome.remaining_ms, passed_s)
             return GrantedAll(outcome.leases, left, outcome.is_new)
@@ -222,15 +225,21 @@ class LockService(LockReader):
             return outcome
         raise _unexpected(outcome)
 
+    def _place_ms(self, wait_ms: int, keep_ms: int) -> int:
+        """Return how long to stand in the queue: for the wait, and as long as the place is kept."""
+        capped_ms = min(wait_ms, self._settings.max_wait_ms, limits.WAIT_MS_MAX - keep_ms)
+        return capped_ms + keep_ms if capped_ms else 0
+
     async def _ask(
         self,
         command: Acquire | AcquireAll,
+        keep_ms: int,
         key: Key | None,
         hung_up: asyncio.Future[None] | None,
     ) -> tuple[Outcome | WaitEnded, float]:
         """Return what ``command`` gave, and the seconds since what decided it was sent."""
         if command.wait_ms:
-            result = await self.waits.acquire(command, key, hung_up)
+            result = await self.waits.acquire(command, key, hung_up, keep_ms)
             outcome, asked_s = result.outcome, result.asked_s
         else:
             asked_s = self._loop.time()

@@ -17,6 +17,7 @@ from gorilla.wire.bodies import (
     WireBody,
 )
 from gorilla.wire.fields import (
+    KEPT_PLACE_S_MAX,
     NUMBER_STRING_CHARS_MAX,
     TOKEN_CHARS_MAX,
     Errors,
@@ -37,6 +38,9 @@ EXCLUSIVE: Final = "exclusive"
 
 _POSITIVE_NUMBER: Final = r"^([1-9][0-9]*(\.[0-9]+)?|0\.[0-9]*[1-9][0-9]*)([eE][+-]?[0-9]{1,2})?$"
 """What is written of numbers in strings: all that is surely finite and more than 0."""
+
+_KEPT_NUMBER: Final = rf"^([0-{KEPT_PLACE_S_MAX - 1}](\.[0-9]+)?|{KEPT_PLACE_S_MAX}(\.0+)?)$"
+"""What is written of numbers up to the longest time that a place is kept."""
 
 _NUMBER: Final = r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$"
 
@@ -59,6 +63,16 @@ Wait = Annotated[
         examples=[10],
     ),
 ]
+KeepPlace = Annotated[
+    Annotated[int, Meta(ge=0, le=KEPT_PLACE_S_MAX)]
+    | Annotated[float, Meta(ge=0, le=KEPT_PLACE_S_MAX)]
+    | Annotated[str, Meta(pattern=_KEPT_NUMBER, max_length=NUMBER_STRING_CHARS_MAX)],
+    Meta(
+        description="Seconds that the place in the queue stays after a wait_timeout, for the same "
+        "owner asking again, at any node; 0: it is given up. With wait only.",
+        examples=[5],
+    ),
+]
 AnyMetadata = Annotated[
     Any,
     Meta(
@@ -78,6 +92,7 @@ SessionId = Annotated[
 ONE_OF_TIMEOUT_AND_SESSION: Final[dict[str, object]] = {
     "if": {"required": ["session"]},
     "else": {"required": ["timeout"]},
+    "dependentRequired": {"keepPlace": ["wait"]},
     "dependentSchemas": {
         "limit": {
             "if": {"required": ["mode"], "properties": {"mode": {"const": SHARED}}},
@@ -98,6 +113,7 @@ class AcquireBody(WireBody, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ) = UNSET
     metadata: AnyMetadata = UNSET
     wait: Wait | UnsetType = UNSET
+    keep_place: KeepPlace | UnsetType = UNSET
     mode: Mode | UnsetType = UNSET
     limit: (
         Annotated[
@@ -132,6 +148,7 @@ class AcquireAllBody(WireBody, frozen=True, kw_only=True, forbid_unknown_fields=
     ) = UNSET
     metadata: AnyMetadata = UNSET
     wait: Wait | UnsetType = UNSET
+    keep_place: KeepPlace | UnsetType = UNSET
     mode: Mode | UnsetType = UNSET
     limit: Limit | UnsetType = UNSET
     session: SessionId | UnsetType = UNSET

@@ -30,6 +30,9 @@ TIMEOUT_MS_MAX: Final = 10 * 365 * 24 * 3600 * 1000
 WAIT_MS_MAX: Final = 24 * 3600 * 1000
 """Likewise for a longer wait; the cluster's ``max_wait`` is lower."""
 
+KEPT_PLACE_S_MAX: Final = 5
+"""Longest ``keepPlace``; a longer one is refused."""
+
 NUMBER_STRING_CHARS_MAX: Final = 64
 """Longest string that is read as a number."""
 
@@ -116,6 +119,14 @@ def timeout_ms_of(raw: bytes) -> int:
 def wait_ms_of(raw: bytes) -> int:
     """Read seconds as :func:`timeout_ms_of` does; 0 is one, and more than a day is a day."""
     return min(_milliseconds_of(raw, may_be_0=True), WAIT_MS_MAX)
+
+
+def kept_place_ms_of(raw: bytes) -> int:
+    """Read seconds as :func:`wait_ms_of` does; more than :data:`KEPT_PLACE_S_MAX` is refused."""
+    kept_ms = _milliseconds_of(raw, may_be_0=True)
+    if kept_ms > KEPT_PLACE_S_MAX * 1_000:
+        raise FieldRuleError(f"must be at most {KEPT_PLACE_S_MAX} seconds: ask again within them")
+    return kept_ms
 
 
 def _milliseconds_of(raw: bytes, *, may_be_0: bool) -> int:

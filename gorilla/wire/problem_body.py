@@ -12,6 +12,7 @@ from gorilla.wire.bodies import (
     Owner,
     Resource,
     Seconds,
+    Timestamp,
     WireBody,
 )
 from gorilla.wire.looking import ExplanationBody, LinkBody
@@ -35,6 +36,22 @@ class BrokenRuleBody(WireBody, frozen=True, kw_only=True):
     prefix: Annotated[str, Meta(description="Of the policy.")]
     rule: Literal["owners", "maxHolders"]
     allowed: Annotated[int, Meta(description="What the rule allows.")] | UnsetType = UNSET
+
+
+class PlaceBody(WireBody, frozen=True, kw_only=True):
+    """Where in the queue a wait ended, and for how long the place is kept."""
+
+    position: Annotated[
+        int, Meta(ge=1, description="In the queue, from 1; of several locks the largest.")
+    ]
+    kept_for: (
+        Annotated[
+            Seconds,
+            Meta(description="For so long the same owner may ask again from it; absent: not."),
+        ]
+        | UnsetType
+    ) = UNSET
+    kept_until: Annotated[Timestamp, Meta(description="When that is over.")] | UnsetType = UNSET
 
 
 class ProblemBody(WireBody, frozen=True, kw_only=True):
@@ -71,7 +88,20 @@ class ProblemBody(WireBody, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
-    waited: Annotated[Seconds, Meta(description="With wait_timeout.")] | UnsetType = UNSET
+    waited: (
+        Annotated[
+            Seconds,
+            Meta(
+                description="With wait_timeout: how long it stood in the queue, all requests from "
+                "the same place together."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    place: (
+        Annotated[PlaceBody, Meta(description="With wait_timeout, unless it is given again.")]
+        | UnsetType
+    ) = UNSET
     cycle: (
         Annotated[
             tuple[LinkBody, ...],

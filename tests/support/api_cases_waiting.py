@@ -63,8 +63,90 @@ async def a_wait_that_runs_out_is_a_conflict(session: aiohttp.ClientSession, bas
 
     expect_problem(answered, ProblemCode.WAIT_TIMEOUT)
     assert answered.json["explain"]["holders"][0]["owner"] == "ann"
+    assert answered.json["place"] == {"position": 1}
     assert (await caller.ask("GET", path)).json["waiters"] == []
     assert (await caller.ask("DELETE", f"{path}/{held['token']}")).status == 204
+
+
+@case
+async def a_place_is_kept_for_the_next_request_of_its_owner(
+    session: aiohttp.ClientSession, base_url: str
+) -> None:
+    caller = Caller(session, base_url)
+    path = _path(caller, "p")
+    held = (await caller.ask("POST", path, json={"owner": "ann", "timeout": 30})).json
+    bob = {"owner": "bob", "timeout": 30, "wait": 0.2, "keepPlace": 5}
+
+    ended = await caller.ask("POST", path, json=bob)
+    expect_problem(ended, ProblemCode.WAIT_TIMEOUT)
+    place = ended.json["place"]
+    assert (place["position"], 4 < place["keptFor"] <= 5) == (1, True)
+    assert len(place["keptUntil"]) == len("2026-01-02T03:04:05")
+    assert (ended.json["explain"]["position"], ended.json["explain"]["ahead"]) == (1, 0)
+    assert "kept for" in ended.json["detail"]
+    cay = asyncio.ensure_future(
+        caller.ask("POST", path, json={"owner": "cay", "timeout": 30, "wait": 10})
+    )
+    await _queued(caller, "p", 2)
+
+    ended = await caller.ask("POST", path, json=bob)
+    assert ended.json["waited"] >= 0.4
+    seen = (await caller.ask("GET", path)).json
+    assert [(w["owner"], w["position"]) for w in seen["waiters"]] == [("bob", 1), ("cay", 2)]
+    assert (await caller.ask("DELETE", f"{path}/{held['token']}")).status == 204
+    granted = await caller.ask("POST", path, json=bob)
+    assert (granted.status, granted.json["owner"]) == (200, "bob")
+    assert (await caller.ask("DELETE", f"{path}/{granted.json['token']}")).status == 204
+    last = await cay
+    assert (await caller.ask("DELETE", f"{path}/{last.json['token']}")).status == 204
+
+
+@case
+async def a_kept_place_that_nobody_comes_back_to_passes_the_lock_on(
+    session: aiohttp.ClientSession, base_url: str
+) -> None:
+    caller = Caller(session, base_url)
+    path = _path(caller, "n")
+    held = (await caller.ask("POST", path, json={"owner": "ann", "timeout": 30})).json
+    bob = {"owner": "bob", "timeout": 30, "wait": 0.2, "keepPlace": "0.5"}
+    expect_problem(await caller.ask("POST", path, json=bob), ProblemCode.WAIT_TIMEOUT)
+    assert (await caller.ask("DELETE", f"{path}/{held['token']}")).status == 204
+
+    granted = await caller.ask("POST", path, json={"owner": "cay", "timeout": 30, "wait": 10})
+
+    assert granted.status == 200
+    assert granted.json.get("waited", 0) < 1.5
+    assert (await caller.ask("DELETE", f"{path}/{granted.json['token']}")).status == 204
+
+
+@case
+async def several_at_once_keep_their_place(session: aiohttp.ClientSession, base_url: str) -> None:
+    caller = Caller(session, base_url)
+    names = [f"{caller.resource}-{n}" for n in ("u", "v")]
+    path = _path(caller, "v")
+    held = (await caller.ask("POST", path, json={"owner": "ann", "timeout": 30})).json
+    bob = {"resources": names, "owner": "bob", "timeout": 30, "wait": 0.2, "keepPlace": 5}
+    ended = await caller.ask("POST", "/api/v1/locks", json=bob)
+    expect_problem(ended, ProblemCode.WAIT_TIMEOUT)
+    assert ended.json["place"]["position"] == 1
+    refused = await caller.ask("POST", _path(caller, "u"), json={"owner": "eve", "timeout": 30})
+    assert refused.json["reservedFor"] == "bob"
+    assert (await caller.ask("DELETE", f"{path}/{held['token']}")).status == 204
+
+    granted = await caller.ask("POST", "/api/v1/locks", json=bob)
+
+    assert granted.status == 200
+    assert (await caller.ask("DELETE", f"/api/v1/groups/{granted.json['group']}")).status == 204
+
+
+@case
+async def a_kept_place_has_bounds(session: aiohttp.ClientSession, base_url: str) -> None:
+    caller = Caller(session, base_url)
+    body = {"owner": "ann", "timeout": 30}
+    for more in ({"wait": 1, "keepPlace": 5.1}, {"wait": 1, "keepPlace": -1}, {"keepPlace": 1}):
+        refused = await caller.ask("POST", _path(caller, "b"), json={**body, **more})
+        expect_problem(refused, ProblemCode.INVALID_REQUEST)
+        assert [error["field"] for error in refused.json["errors"]] == ["keepPlace"]
 
 
 @case

@@ -16,7 +16,13 @@ from gorilla.wire.asking import (
     session_of,
     slots_of,
 )
-from gorilla.wire.fields import Errors, FieldRuleError, text_of, wait_ms_of
+from gorilla.wire.fields import (
+    Errors,
+    FieldRuleError,
+    kept_place_ms_of,
+    text_of,
+    wait_ms_of,
+)
 from gorilla.wire.policies import owners_of
 from gorilla.wire.problems import InvalidFieldsError
 
@@ -25,6 +31,7 @@ def test_the_bounds_are_those_of_the_lock_table():
     assert bodies.HOLDERS_MAX == limits.SLOTS_MAX
     assert asking.RESOURCES_MAX == limits.LOCKS_AT_ONCE_MAX
     assert fields.WAIT_MS_MAX == limits.WAIT_MS_MAX
+    assert fields.KEPT_PLACE_S_MAX * 1_000 == limits.KEPT_PLACE_MS_MAX
     assert fields.NAME_CHARS_MAX == limits.REASON_CHARS_MAX
     assert policies.OWNERS_MAX == limits.POLICY_OWNERS_MAX
     assert fencing_token_of(str(limits.FENCING_TOKEN_MAX).encode()) == limits.FENCING_TOKEN_MAX
@@ -54,6 +61,19 @@ def test_a_wait_may_be_nothing_and_at_most_a_day(raw: bytes, expected_ms: int):
 def test_bad_waits_are_refused(raw: bytes):
     with pytest.raises(FieldRuleError):
         wait_ms_of(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected_ms"), [(b"0", 0), (b"5", 5_000), (b"5.0", 5_000), (b'"4.9"', 4_900)]
+)
+def test_a_place_is_kept_for_a_few_seconds(raw: bytes, expected_ms: int):
+    assert kept_place_ms_of(raw) == expected_ms
+
+
+@pytest.mark.parametrize("raw", [b"5.001", b"6", b"1e300", b'"10"', b"-1", b"null", b"true"])
+def test_a_place_is_not_kept_for_longer(raw: bytes):
+    with pytest.raises(FieldRuleError):
+        kept_place_ms_of(raw)
 
 
 def test_modes_are_two():
