@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gorilla.domain import limits
 from gorilla.domain.book import Book
-from gorilla.domain.chains import chain
+from gorilla.domain.chains import chain, in_the_way
 from gorilla.domain.commands import SHARED, Acquire, AcquireAll, Claim
 from gorilla.domain.deadlocks import SearchTooLargeError
 from gorilla.domain.events import Hold, Left, QueuedEvent
@@ -303,14 +303,11 @@ def _queue(book: Book, asked: Waiter) -> Fresh:
 
 
 def _record_queued(book: Book, waiter: Waiter, lock: str) -> None:
-    holders, queue = book.records.holders(lock), book.waiters.queue(lock)
     blockers: dict[str, Party] = {}
-    for lease in holders[:_BLOCKERS_SHOWN]:
-        blockers.setdefault(lease.holder, (lease.holder, lease.session))
-    for ahead in queue.values():
-        if ahead.ticket == waiter.ticket or len(blockers) >= _BLOCKERS_SHOWN:
+    for party, _ in in_the_way(book.graph, waiter, lock):
+        blockers.setdefault(party[0], party)
+        if len(blockers) >= _BLOCKERS_SHOWN:
             break
-        blockers.setdefault(ahead.holder, ahead.party)
     first = next(iter(blockers.values()), None)
     book.record(
         QueuedEvent(
@@ -318,12 +315,12 @@ def _record_queued(book: Book, waiter: Waiter, lock: str) -> None:
             waiter.ticket,
             waiter.slots,
             # It has come last.
-            len(queue),
+            len(book.waiters.queue(lock)),
             waiter.until_ms - waiter.since_ms,
             tuple(blockers),
             waiter.reason,
-            _hold_of(book, holders),
-            () if first is None else chain(book.records.holders, book.waiters, first),
+            _hold_of(book, book.records.holders(lock)),
+            () if first is None else chain(book.graph, first),
         )
     )
 

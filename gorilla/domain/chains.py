@@ -1,33 +1,30 @@
 """What keeps somebody who waits: the chain of who has what, and waits for what in turn."""
 
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Iterator
+from itertools import islice, takewhile
 from typing import Final
 
 from gorilla.domain.commands import SHARED
+from gorilla.domain.deadlocks import WaitGraph
 from gorilla.domain.links import Link
-from gorilla.domain.outcomes import Lease
-from gorilla.domain.waiters import EXCLUSIVE, Party, Waiters
+from gorilla.domain.waiters import EXCLUSIVE, Party, Waiter, is_blocked
 
 CHAIN_MAX: Final = 10
 """Steps of a chain that are told."""
 
 LOOKED_AT_MAX: Final = 256
-"""Holders, and waiters ahead, that are looked at for a step."""
-
-Holders = Callable[[str], Sequence[Lease]]
-"""Gives the leases of a lock."""
+"""Waiters ahead that are looked at for one lock, and locks for one step."""
 
 
-def chain(holders: Holders, waiters: Waiters, party: Party) -> tuple[Link, ...]:
-    """Follow the first wait of ``party``, then that of whoever is in its way, and so on.
+def chain(graph: WaitGraph, party: Party) -> tuple[Link, ...]:
+    """Follow the first wait of ``party`` that is kept from a lock, then who keeps it, and so on.
 
     A chain that comes back to itself ends with the link that closes it.
     """
     links: list[Link] = []
     seen = {party}
     while len(links) < CHAIN_MAX:
-        step = _first_blocker(holders, waiters, party)
+        step = _first_blocker(graph, party)
         if step is None:
             break
         party, link = step
@@ -38,16 +35,34 @@ def chain(holders: Holders, waiters: Waiters, party: Party) -> tuple[Link, ...]:
     return tuple(links)
 
 
-def _first_blocker(holders: Holders, waiters: Waiters, party: Party) -> tuple[Party, Link] | None:
-    for waiter in waiters.of_party(party):
-        for lock in waiter.locks:
-            for lease in islice(holders(lock), LOOKED_AT_MAX):
-                if waiter.slots != SHARED or lease.slots == EXCLUSIVE:
-                    link = Link(waiter.holder, lock, lease.holder, holds=True)
-                    return (lease.holder, lease.session), link
-            for ahead in islice(waiters.queue(lock).values(), LOOKED_AT_MAX):
-                if ahead.ticket == waiter.ticket:
-                    break
-                if waiter.slots != SHARED or ahead.slots != SHARED:
-                    return ahead.party, Link(waiter.holder, lock, ahead.holder, holds=False)
+def in_the_way(graph: WaitGraph, waiter: Waiter, lock: str) -> Iterator[tuple[Party, bool]]:
+    """Yield who keeps ``waiter`` from ``lock``, and whether it holds it; nobody when there is room.
+
+    There is room beside sharers for a sharer, and beside fewer than a limit for one who counts: so
+    not everybody who holds a lock, or came first, is in the way of all who wait.
+    """
+    holders, most = graph.holders(lock), graph.most(lock)
+    queue = islice(graph.waiters.queue(lock).values(), LOOKED_AT_MAX)
+    ahead = list(takewhile(lambda other: other.ticket != waiter.ticket, queue))
+    before = len(holders) + len(ahead)
+    # Who holds a lock for itself is its only holder.
+    alone = bool(holders) and holders[0].slots == EXCLUSIVE
+    alone = alone or any(other.slots == EXCLUSIVE for other in ahead)
+    if not is_blocked(waiter.slots, before, most, before_alone=alone):
+        return
+    by_all = waiter.slots != SHARED or before >= most
+    for lease in holders:
+        if by_all or lease.slots == EXCLUSIVE:
+            yield (lease.holder, lease.session), True
+    for other in ahead:
+        if by_all or other.slots == EXCLUSIVE:
+            yield other.party, False
+
+
+def _first_blocker(graph: WaitGraph, party: Party) -> tuple[Party, Link] | None:
+    waits = graph.waiters.of_party(party)
+    wanted = ((waiter, lock) for waiter in waits for lock in waiter.locks)
+    for waiter, lock in islice(wanted, LOOKED_AT_MAX):
+        for blocker, holds in in_the_way(graph, waiter, lock):
+            return blocker, Link(waiter.holder, lock, blocker[0], holds=holds)
     return None

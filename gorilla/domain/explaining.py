@@ -82,7 +82,7 @@ def explain(
         ahead=ahead,
         holders=holders,
         own_ms=max((remaining_ms(now_ms, table.ends_ms(lease)) for lease in own), default=None),
-        first_waits_for=() if first is None else chain(table.holders, table.waiters, first.party),
+        first_waits_for=() if first is None else chain(table.graph, first.party),
         cooling_ms=max(0, table.cooling_until_ms(lock) - now_ms),
     )
     return msgspec.structs.replace(found, sentence=_sentence(found, len(others), first))
@@ -99,7 +99,7 @@ def _holder(table: Looking, lease: Lease, now_ms: int) -> ExplainedHolder:
         reason=lease.reason,
         fencing_token=lease.fencing_token,
         slots=lease.slots,
-        waits_for=chain(table.holders, table.waiters, (lease.holder, lease.session)),
+        waits_for=chain(table.graph, (lease.holder, lease.session)),
     )
 
 

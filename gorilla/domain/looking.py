@@ -6,6 +6,7 @@ from itertools import islice
 from gorilla.domain import holding
 from gorilla.domain.book import Book
 from gorilla.domain.commands import Policy
+from gorilla.domain.deadlocks import WaitGraph
 from gorilla.domain.events import Event
 from gorilla.domain.outcomes import Lease, Session
 from gorilla.domain.waiters import Waiter, Waiters
@@ -55,6 +56,11 @@ class Looking:
     def waiters(self) -> Waiters:
         """Who queues for what; for reading only."""
         return self._book.waiters
+
+    @property
+    def graph(self) -> WaitGraph:
+        """Who holds and who waits, for searches."""
+        return self._book.graph
 
     @property
     def session_count(self) -> int:

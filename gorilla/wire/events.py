@@ -125,7 +125,10 @@ class QueuedEventBody(_OfLock, frozen=True, kw_only=True, tag_field="type", tag=
     position: Annotated[int, Meta(ge=1)]
     wait: Annotated[Seconds, Meta(description="How long it will wait at most.")]
     blocked_by: Annotated[
-        tuple[str, ...], Meta(description="Owners that hold it or are next; ten at most.")
+        tuple[str, ...],
+        Meta(
+            description="Owners that keep it from this lock: they hold it or are next; ten at most."
+        ),
     ]
     reason: Reason | UnsetType = UNSET
     held: (

@@ -79,3 +79,25 @@ async def test_what_keeps_the_first_of_a_queue_is_told_though_the_lock_is_free()
         "Nobody else holds 'x'. 1 comes first in the queue, 'ann' before all. "
         "'ann' itself waits for 'y', which 'zoe' has."
     )
+
+
+@on_virtual_time
+async def test_a_holder_beside_whom_there_is_room_keeps_nobody_from_its_lock():
+    node = Node()
+    await acquired(node, "ann", "x")
+    await acquired(node, "zoe", "pool", slots=2)
+    for owner in ("bob", "cay"):
+        await acquired(node, owner, "tools", slots=2)
+    call = asyncio.ensure_future(
+        node.locks.acquire_all(
+            locks=("pool", "tools"), holder="ann", ttl_ms=10_000, slots=2, wait_ms=5_000
+        )
+    )
+    await turns(8)
+
+    found, _ = await node.locks.explain("x", "eve")
+    queued = list(node.replica.table.recent_events)[-2:]
+    call.cancel()
+
+    assert [(link.lock, link.holder) for link in found.holders[0].waits_for] == [("tools", "bob")]
+    assert [event.blocked_by for event in queued] == [(), ("bob", "cay")]
