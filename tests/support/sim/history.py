@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from typing_extensions import override
 
@@ -155,6 +156,36 @@ class Ask:
         words += [f"slots {wish.slots}", f"wait {wish.wait_ms}", f"session {wish.session[:6]}"]
         words += [f"key {wish.key}", f"-> {self.result} {self.fencing}"]
         return " ".join(words) + f" [{self.invoked_at:.4f}, {self.returned_at:.4f}]"
+
+
+class Looked(StrEnum):
+    """What somebody asked who looks at locks, and holds none."""
+
+    SHOW = "show"
+    EXPLAIN = "explain"
+    LIST = "list"
+    CHECK = "check"
+    """Whether a fencing token is of a present holder."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Look:
+    """One question, and what it was told. Times are true seconds."""
+
+    kind: Looked
+    lock: str
+    """Of a list: the lock after which it begins."""
+    owner: str | None
+    """From whose side (explain), or whose (list); None: of a newcomer, or anybody's."""
+    number: int
+    """The fencing token (check), or how many at most (list)."""
+    is_stale: bool
+    node: str
+    invoked_at: float
+    index: int = 0
+    """What the node had applied when it read."""
+    answer: Any = None
+    """As the service gave it; None: none came."""
 
 
 @dataclass(slots=True)
@@ -316,6 +347,8 @@ class History:
     operations: list[Operation] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
     """Requests of the clients that queue, beside the operations."""
+    looks: list[Look] = field(default_factory=list)
+    """Questions of those who hold nothing."""
     holds: list[Hold] = field(default_factory=list)
     effects: list[Effects] = field(default_factory=list)
     """What each entry caused, by index."""

@@ -23,6 +23,7 @@ from tests.support.sim import (
     planted_members,
     planted_policies,
     planted_queues,
+    planted_views,
 )
 from tests.support.sim.history import Violation
 from tests.support.sim.profiles import PROFILES
@@ -110,9 +111,16 @@ _DEADLOCKS = (
     Mutant(planted_deadlocks.every_circle_refused, _QUEUEING, by=("deadlocks",)),
     Mutant(planted_deadlocks.only_holders_looked_at, _QUEUEING, by=("deadlocks",)),
 )
+_VIEWS = (
+    Mutant(planted_views.shown_without_the_last_waiter, _QUEUEING, by=("views",)),
+    Mutant(planted_views.wish_lost_at_extension, _QUEUEING, by=("views",)),
+    Mutant(planted_views.everybody_before_is_in_the_way, _QUEUEING, by=("views",)),
+    Mutant(planted_views.chain_not_followed, _QUEUEING, by=("views",)),
+    Mutant(planted_views.stale_told_as_latest, _QUEUEING, by=("views",)),
+)
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES, *_POLICIES, *_DEADLOCKS)
+    for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES, *_POLICIES, *_DEADLOCKS, *_VIEWS)
 }
 
 

@@ -38,6 +38,8 @@ class Profile:
     share and count (see ``queueing``)."""
     rulers: int = 0
     """Who set policies and drop them until the faults are over."""
+    inspectors: int = 0
+    """Who look at locks, and ask holders to let go, until clients stop."""
     waits_s: tuple[float, float] | None = None
     """How long clients queue for a lock, shortest and longest; None: they ask only once."""
     is_searched: bool = True
@@ -92,6 +94,7 @@ _QUEUEING = Profile(
     calm_s=3.0,
     clients=9,
     rulers=1,
+    inspectors=2,
     resources=4,
     compact_after=12,
     retain=3,

@@ -19,6 +19,7 @@ from tests.support.sim.history import (
     Standing,
     Violation,
 )
+from tests.support.sim.inspecting import Inspector
 from tests.support.sim.network import Network, Weather
 from tests.support.sim.node import SimNode
 from tests.support.sim.observed_table import ObservedTable
@@ -89,6 +90,9 @@ class World(Counter):
         self.rulers = [
             Ruler(self, f"ruler-{number}", self.make_clock()) for number in range(profile.rulers)
         ]
+        self.inspectors = [
+            Inspector(self, f"inspector-{number}") for number in range(profile.inspectors)
+        ]
 
     def make_clock(self) -> NodeClock:
         """Return the clock of one more machine."""
@@ -132,8 +136,8 @@ class World(Counter):
             self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
         self.nemesis.begin()
-        for client in (*self.clients, *self.rulers):
-            client.begin()
+        for one in (*self.clients, *self.rulers, *self.inspectors):
+            one.begin()
         self.scheduler.run(self.profile.duration_s, self._is_hopeless)
         if not self._is_hopeless():
             self._settle()
@@ -147,8 +151,8 @@ class World(Counter):
         self.nemesis.end()
         if self.profile.calm_s:
             self._be_calm()
-        for client in self.clients:
-            client.stop()
+        for one in (*self.clients, *self.inspectors):
+            one.stop()
         self._converge()
         self._acquire_all()
         self._converge()

@@ -26,6 +26,7 @@ from tests.support.sim.checkers import (
     rosters,
     sessions,
     several,
+    views,
     votes,
 )
 from tests.support.sim.history import History, Violation
@@ -52,6 +53,7 @@ ALL: dict[str, Callable[[History], Iterator[str]]] = {
     "sessions": sessions.check,
     "several": several.check,
     "policies": policies.check,
+    "views": views.check,
     "linearizable": linearizable.check,
     "progress": progress.check,
     "mishaps": mishaps.check,
