@@ -17,10 +17,8 @@ from gorilla.client.errors import (
     OutcomeUnknown,
     RequestRefused,
     Unavailable,
-    WaitTimeout,
 )
 from gorilla.client.options import LockOptions
-from gorilla.client.patience import WAIT_S
 
 if TYPE_CHECKING:
     from gorilla.client import Client
@@ -32,6 +30,9 @@ FRESH_SHARE: Final = 0.9
 
 AGAIN_S: Final = 1.0
 """Pause before a session is asked for again."""
+
+LONG_S: Final = 10 * 365 * 24 * 3_600.0
+"""As long as it takes, but for a cluster that can't be reached: that ends it."""
 
 OnLost = Callable[[LockLost], object]
 Remark = Callable[[str], None]
@@ -284,13 +285,7 @@ class Taker:
         except (LockHeld, CoolingDown) as error:
             until = "" if wish.wait_s is None else f" up to {wish.wait_s:g} s"
             self._remark(f"Waiting{until}. {explained(error).sentence}")
-        if wish.wait_s is not None:
-            return self._asked(wish.wait_s)
-        while True:
-            try:
-                return self._asked(WAIT_S)
-            except WaitTimeout:
-                continue  # no wait is endless for the cluster: stand in the queue again
+        return self._asked(LONG_S if wish.wait_s is None else wish.wait_s)
 
     def _asked(self, wait_s: float | None) -> "HeldLock":
         maker = self._client if self._session is None else self._session

@@ -302,7 +302,7 @@ class _Asking(Generic[T]):
         self._troubles[endpoint] = _words(refusal)
         if self._uncertain and self._call.writes and not self._is_kept(refusal):
             self.give_up()
-        raise raised(refusal)
+        raise raised(msgspec.structs.replace(refusal, lost=self._late))
 
     def _is_kept(self, refusal: Refusal) -> bool:
         """Return whether a refusal is the one answer that the key stands for."""

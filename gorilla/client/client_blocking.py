@@ -33,6 +33,7 @@ class Client(Holds, PlainCalls, ClientBase):
         name: str | None = None,
         deadline_s: float | None = None,
         attempt_s: float | None = None,
+        wait_slice_s: float | None = None,
         settings: ClientSettings | None = None,
     ) -> None:
         """Say where the cluster is; nothing is connected to yet.
@@ -49,6 +50,8 @@ class Client(Holds, PlainCalls, ClientBase):
             name: Who asks, for people; by default ``host:pid``.
             deadline_s: Longest time of a call, with all its attempts; a wait comes on top.
             attempt_s: Longest time of one attempt; likewise.
+            wait_slice_s: Longest wait of one request; a longer one is made of several, each of
+                which keeps its place in the queue for the next.
             settings: All of it at once, as another client had it; nothing else counts then.
 
         Raises:
@@ -64,6 +67,7 @@ class Client(Holds, PlainCalls, ClientBase):
             name=name,
             deadline_s=deadline_s,
             attempt_s=attempt_s,
+            wait_slice_s=wait_slice_s,
         )
         self._io = BlockingIo(settings)
         super().__init__(settings, self._io, Errands())

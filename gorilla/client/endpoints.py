@@ -14,6 +14,9 @@ PAUSE_S_MAX: Final = 1.0
 KEYS_SPARED_S: Final = 30.0
 """For how long writes go without a key once the cluster can't remember more (seconds)."""
 
+PLACES_SPARED_S: Final = 30.0
+"""For how long nobody asks for a place to be kept once a node did not know what that is."""
+
 _DOUBLINGS_MAX: Final = 16
 
 
@@ -32,6 +35,7 @@ class Endpoints:
         self._guard = threading.Lock()
         self._urls = rng.sample(urls, len(urls))
         self._keys_again_s = float("-inf")
+        self._places_again_s = float("-inf")
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -63,6 +67,14 @@ class Endpoints:
     def spare_keys(self, now_s: float) -> None:
         """Note that the cluster has no room for further keys."""
         self._keys_again_s = now_s + KEYS_SPARED_S
+
+    def spares_places(self, now_s: float) -> bool:
+        """Return whether no place is asked to be kept: a node said of late that it can't."""
+        return now_s < self._places_again_s
+
+    def spare_places(self, now_s: float) -> None:
+        """Note that a node keeps no places."""
+        self._places_again_s = now_s + PLACES_SPARED_S
 
     def pause_s(self, rounds: int) -> float:
         """Return how long to pause after so many rounds (from 1): full jitter, ever longer."""

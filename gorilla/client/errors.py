@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from gorilla.wire.bodies import CheckBody, HolderBody
 from gorilla.wire.looking import ExplanationBody, LinkBody
-from gorilla.wire.problem_body import BrokenRuleBody, ConflictBody, ProblemBody
+from gorilla.wire.problem_body import BrokenRuleBody, ConflictBody, PlaceBody, ProblemBody
 from gorilla.wire.problems import FieldError
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     problem: ProblemBody | None = None
     """The whole answer; None when it was none of Gorilla's, or of a newer one."""
+    lost: int = 0
+    """How many attempts before got no answer."""
 
 
 class RequestRefused(GorillaError):
@@ -164,6 +166,11 @@ class WaitTimeout(_InTheWay):
     def waited_s(self) -> float | None:
         """How long it waited (seconds)."""
         return _told(None if self.problem is None else self.problem.waited)
+
+    @property
+    def place(self) -> PlaceBody | None:
+        """Where in the queue it ended, if that is known."""
+        return _told(None if self.problem is None else self.problem.place)
 
 
 class Deadlock(Conflict):

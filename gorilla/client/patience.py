@@ -1,20 +1,20 @@
 """How long a lock is asked for, and what of what is answered is a reason to ask again."""
 
-from math import inf
 from typing import TYPE_CHECKING, Final
 
-from gorilla.client.asking import WAIT_S_MIN, Asker
-from gorilla.client.errors import GorillaError, ModeConflict, WaitReplaced, WaitTimeout
+from gorilla.client.asking import Asker
+from gorilla.client.errors import (
+    GorillaError,
+    ModeConflict,
+    OutcomeUnknown,
+    Unavailable,
+    WaitReplaced,
+)
+from gorilla.client.slices import Slice, Slices
 from gorilla.wire.asking import RESOURCES_MAX
 
 if TYPE_CHECKING:
     from gorilla.client.taking import Wanted
-
-WAIT_S: Final = 300.0
-"""Longest wait of one request: the default bound of a cluster. Whoever waits longer asks again."""
-
-WAITED_S: Final = 0.1
-"""What may be left of a wait that has come to its end (seconds)."""
 
 PAUSE_S_MAX: Final = 5.0
 """Longest pause of those who wait as long as it takes, while there is no cluster (seconds)."""
@@ -28,29 +28,27 @@ class Patience:
 
     def __init__(self, asker: Asker, wanted: "Wanted") -> None:
         """Begin the wait."""
-        self._asker = asker
         self._wanted = wanted
-        self._until_s = inf if wanted.wait_s is None else asker.now_s() + wanted.wait_s
+        self._slices = Slices(asker, wanted.wait_s)
         self._replaced = 0
         self._cleared = 0
         self._pause_s = 0.1
 
-    def wait_s(self) -> float:
-        """Return how long to stand in the queue now."""
-        least_s = 0.0 if self._wanted.wait_s == 0 else WAIT_S_MIN
-        return max(least_s, min(self._until_s - self._asker.now_s(), WAIT_S))
+    def slice(self) -> Slice:
+        """Return how long to stand in the queue now, and what becomes of the place then."""
+        return self._slices.next()
 
     def is_left(self, error: GorillaError) -> bool:
         """Return whether to ask again after ``error``."""
+        if self._slices.go_on(error):
+            return True
         if isinstance(error, WaitReplaced):
             # Nobody else has an owner's name that is made here: it was a request of an earlier
             # call, whose answer nobody waits for any more, that has come late.
             self._replaced += 1
             return self._wanted.owner is None and self._replaced <= REPLACED_MAX
-        if isinstance(error, WaitTimeout):
-            # The cluster's bound on waits may be lower than ours.
-            return self._until_s - self._asker.now_s() > WAITED_S
-        return self._wanted.wait_s is None
+        is_outage = isinstance(error, Unavailable | OutcomeUnknown)
+        return is_outage and self._wanted.wait_s is None
 
     def is_own(self, error: ModeConflict) -> bool:
         """Return whether nothing but what is left over of this very owner is in the way.

@@ -1,10 +1,12 @@
 """The calls of the API for asyncio, one method each; nothing is extended or released by itself."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from typing_extensions import Unpack
 
+from gorilla.client import slices
 from gorilla.client.asking import Asker
 from gorilla.client.calls import Call, groups, history, locks, machines
 from gorilla.client.calls.asked import AcquireOptions, fields_of
@@ -41,8 +43,8 @@ class AsyncPlainCalls:
         **options: Unpack[AcquireOptions],
     ) -> LockBody:
         """Acquire a lock; it is held until it is released, or its timeout is over."""
-        body = AcquireBody(**fields_of(options))
-        return await self._value(locks.acquire(resource, body, idempotency_key))
+        body, make = AcquireBody(**fields_of(options)), partial(locks.acquire, resource)
+        return await slices.acquire(self._asker, make, body, idempotency_key)
 
     async def release(
         self, resource: str, token: str, *, idempotency_key: str | None = None
@@ -75,7 +77,7 @@ class AsyncPlainCalls:
     ) -> GroupBody:
         """Acquire several locks at once: all of them, or none."""
         body = AcquireAllBody(resources=tuple(resources), **fields_of(options))
-        return await self._value(groups.acquire(body, idempotency_key))
+        return await slices.acquire(self._asker, groups.acquire, body, idempotency_key)
 
     async def extend_group(
         self,

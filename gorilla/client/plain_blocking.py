@@ -1,10 +1,12 @@
 """The calls of the API, one method each; nothing is extended or released by itself."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from typing_extensions import Unpack
 
+from gorilla.client import slices
 from gorilla.client.asking import Asker
 from gorilla.client.blocking import each_now, run_now
 from gorilla.client.calls import Call, groups, history, locks, machines
@@ -42,8 +44,8 @@ class PlainCalls:
         **options: Unpack[AcquireOptions],
     ) -> LockBody:
         """Acquire a lock; it is held until it is released, or its timeout is over."""
-        body = AcquireBody(**fields_of(options))
-        return self._value(locks.acquire(resource, body, idempotency_key))
+        body, make = AcquireBody(**fields_of(options)), partial(locks.acquire, resource)
+        return run_now(slices.acquire(self._asker, make, body, idempotency_key))
 
     def release(self, resource: str, token: str, *, idempotency_key: str | None = None) -> None:
         """Release the lock that ``token`` proves."""
@@ -74,7 +76,7 @@ class PlainCalls:
     ) -> GroupBody:
         """Acquire several locks at once: all of them, or none."""
         body = AcquireAllBody(resources=tuple(resources), **fields_of(options))
-        return self._value(groups.acquire(body, idempotency_key))
+        return run_now(slices.acquire(self._asker, groups.acquire, body, idempotency_key))
 
     def extend_group(
         self,

@@ -17,6 +17,9 @@ ENDPOINT_DEFAULT: Final = "http://127.0.0.1:4000"
 ENDPOINTS_MAX: Final = 32
 DEADLINE_S: Final = 15.0
 ATTEMPT_S: Final = 6.0
+WAIT_SLICE_S: Final = 45.0
+"""Most of what stands between clients and nodes cuts a connection that was silent for a minute."""
+
 PORT_MAX: Final = 65_535
 
 SECRETS: Final = frozenset({"token"})
@@ -36,6 +39,9 @@ class ClientSettings:
         name: Who asks, for people: the beginning of every owner's name.
         deadline_s: Longest time of a call, with all its attempts (seconds); a wait comes on top.
         attempt_s: Longest time of one attempt (seconds); likewise.
+        wait_slice_s: Longest wait of one request (seconds). A longer one is made of several, each
+            of which keeps its place in the queue for the next. It is to be shorter than anything in
+            between lets a request be silent, which is often a minute.
 
     """
 
@@ -47,6 +53,7 @@ class ClientSettings:
     name: str = ""
     deadline_s: float = DEADLINE_S
     attempt_s: float = ATTEMPT_S
+    wait_slice_s: float = WAIT_SLICE_S
 
     def __post_init__(self) -> None:
         """Check every field, and fill in the name.
@@ -65,7 +72,7 @@ class ClientSettings:
             _check_file(field, getattr(self, field))
         if self.key_file is not None and self.cert_file is None:
             raise ValueError("key_file: is of no use without cert_file")
-        for field in ("deadline_s", "attempt_s"):
+        for field in ("deadline_s", "attempt_s", "wait_slice_s"):
             seconds = getattr(self, field)
             if not (isfinite(seconds) and seconds > 0):
                 raise ValueError(f"{field}: must be seconds, more than 0")
@@ -88,8 +95,8 @@ class ClientSettings:
 
         They are ``GORILLA_ENDPOINTS`` (URLs, separated by commas) or ``GORILLA_ENDPOINT``,
         ``GORILLA_TOKEN``, ``GORILLA_CA_FILE``, ``GORILLA_CERT_FILE``, ``GORILLA_KEY_FILE``,
-        ``GORILLA_CLIENT_NAME``, ``GORILLA_DEADLINE`` and ``GORILLA_ATTEMPT`` (seconds). An empty
-        one counts as not set.
+        ``GORILLA_CLIENT_NAME``, ``GORILLA_DEADLINE``, ``GORILLA_ATTEMPT`` and
+        ``GORILLA_WAIT_SLICE`` (seconds). An empty one counts as not set.
 
         Args:
             environment: Where to look.
@@ -176,6 +183,7 @@ VARIABLES: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "GORILLA_CLIENT_NAME": ("name", str),
     "GORILLA_DEADLINE": ("deadline_s", _seconds_of),
     "GORILLA_ATTEMPT": ("attempt_s", _seconds_of),
+    "GORILLA_WAIT_SLICE": ("wait_slice_s", _seconds_of),
 }
 """Variables of the environment, with the field that each sets."""
 

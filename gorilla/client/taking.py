@@ -13,6 +13,7 @@ from gorilla.client.calls import Call, groups, locks
 from gorilla.client.errands import ERRAND_S, About, Errands, about, is_interruption, undo
 from gorilla.client.errors import (
     GorillaError,
+    InvalidRequest,
     LockLost,
     LossReason,
     ModeConflict,
@@ -28,6 +29,7 @@ from gorilla.client.holding import Hold
 from gorilla.client.keeping import Extension
 from gorilla.client.kinds import Group, Kind, OneLock
 from gorilla.client.patience import Patience
+from gorilla.client.slices import AT_ONCE, Slice, ask as ask_slice
 from gorilla.wire.asking import (
     EXCLUSIVE,
     RESOURCES_MAX,
@@ -104,9 +106,9 @@ class Wanted:
         """What people read."""
         return ", ".join(self.resources)
 
-    def call(self, owner: str, wait_s: float, at_most_s: float = inf) -> Call[Any]:
+    def call(self, owner: str, one: Slice = AT_ONCE, at_most_s: float = inf) -> Call[Any]:
         """Return the call that asks for it, for no longer than ``at_most_s``."""
-        fields = self._fields(owner, wait_s)
+        fields = self._fields(owner, one)
         if self.timeout_s is not None:
             fields["timeout"] = min(self.timeout_s, at_most_s)
         if self.is_group:
@@ -123,14 +125,15 @@ class Wanted:
             return groups.release(body.group)
         return locks.release(body.resource, body.token)
 
-    def _fields(self, owner: str, wait_s: float) -> dict[str, Any]:
+    def _fields(self, owner: str, one: Slice) -> dict[str, Any]:
         """Return the fields of the request."""
         session = UNSET if self.session is None else self.session.secret
         return {
             "owner": owner,
             "timeout": _or_unset(self.timeout_s),
             "metadata": _or_unset(self.metadata),
-            "wait": wait_s or UNSET,
+            "wait": one.wait_s or UNSET,
+            "keep_place": one.keep_s or UNSET,
             "mode": UNSET if self.mode == EXCLUSIVE else self.mode,
             "limit": _or_unset(self.limit),
             "session": session,
@@ -168,14 +171,14 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
     patience = Patience(asker, wanted)
     while True:
         try:
-            answered = await _ask(asker, errands, wanted, owner, patience.wait_s())
+            answered = await _ask(asker, errands, wanted, owner, patience.slice())
             if await _is_new(asker, errands, wanted, owner, answered.value):
                 return await _begun(asker, errands, wanted, owner, answered)
         except ModeConflict as error:
             if not patience.is_own(error):
                 raise
             await _clear(asker, errands, wanted, owner, error)
-        except (WaitTimeout, WaitReplaced, Unavailable, OutcomeUnknown) as error:
+        except (WaitTimeout, WaitReplaced, InvalidRequest, Unavailable, OutcomeUnknown) as error:
             if not patience.is_left(error):
                 raise
             if isinstance(error, Unavailable | OutcomeUnknown):
@@ -183,13 +186,13 @@ async def take(asker: Asker, errands: Errands, wanted: Wanted, owner: str) -> Ta
 
 
 async def _ask(
-    asker: Asker, errands: Errands, wanted: Wanted, owner: str, wait_s: float
+    asker: Asker, errands: Errands, wanted: Wanted, owner: str, one: Slice
 ) -> Answered[GroupBody | LockBody]:
     """Ask once; whoever is interrupted lets go of what was given, or leaves the queue."""
-    call = wanted.call(owner, wait_s)
+    call = wanted.call(owner, one)
     asked_s = asker.now_s()
     try:
-        return await asker.ask(call)
+        return await ask_slice(asker, one, call)
     except SessionNotFound as error:
         lost = None if wanted.session is None else wanted.session.lose(LossReason.NOT_FOUND)
         if lost is None:
@@ -210,12 +213,12 @@ def _looks(
     """Return how to find out what an interrupted ``call`` was given, and the pause in between."""
     # Without a wait the same owner is given what it was given before, or what is free just now: it
     # does not stand in the queue once more, where it would be in the way of others.
-    look = wanted.call(owner, 0.0, UNDONE_S)
+    look = wanted.call(owner, AT_ONCE, UNDONE_S)
     if not call.wait_s:
         return [call, look], 0.0
     if after_s >= HEARD_S:
         return [look], 0.0
-    return [look, wanted.call(owner, 0.0, UNDONE_S)], LOOK_AGAIN_S
+    return [look, wanted.call(owner, AT_ONCE, UNDONE_S)], LOOK_AGAIN_S
 
 
 async def _give_back(
@@ -237,7 +240,7 @@ async def _clear(
     left = replace(
         wanted, resources=(conflict.resource,), is_group=False, mode=conflict.mode, limit=limit
     )
-    look = left.call(owner, 0.0, UNDONE_S)
+    look = left.call(owner, AT_ONCE, UNDONE_S)
     with suppress(RequestRefused):
         await undo(asker, [look], partial(_give_back, asker, errands, left))
 

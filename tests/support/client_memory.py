@@ -119,6 +119,8 @@ class MemoryIo(Io):
         if call.key is not None:
             headers["Idempotency-Key"] = call.key
         request = make_mocked_request(call.method, call.path, headers, payload=payload)
+        # Who goes away cancels the call instead.
+        request.protocol.hang_up = self._loop.create_future
         answer = await self.api.handle(request)
         assert isinstance(answer, web.StreamResponse)
         assert isinstance(answer, Answer)

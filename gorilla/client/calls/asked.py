@@ -12,7 +12,11 @@ class AcquireOptions(TypedDict, total=False):
     timeout: float | None
     """Seconds; may be left out with ``session``."""
     wait: float | None
-    """Seconds to queue for it."""
+    """Seconds to queue for it. A long wait is asked for in slices, unless there is an idempotency
+    key of the caller's own."""
+    keep_place: float | None
+    """Seconds, 5 at most, that the place in the queue stays after a ``WaitTimeout``, for the same
+    owner asking again. Then nothing is done in slices."""
     mode: str | None
     """``exclusive`` or ``shared``."""
     limit: int | None
@@ -33,7 +37,7 @@ def fields_of(options: AcquireOptions) -> dict[str, Any]:
 
     """
     fields = {name: value for name, value in options.items() if value is not None}
-    for name in ("timeout", "wait"):
+    for name in ("timeout", "wait", "keep_place"):
         value = fields.get(name, 0.0)
         if not (isinstance(value, int | float) and isfinite(value) and value >= 0):
             raise ValueError(f"{name}: must be seconds, 0 or more")

@@ -16,7 +16,8 @@ def acquire(body: AcquireAllBody, key: str | None = None) -> Call[GroupBody]:
     """Ask for several locks, all or none, and queue for them as long as the body says."""
 
     def make(wait_s: float) -> Call[GroupBody]:
-        asked = replace(body, wait=wait_s or UNSET)
+        keep_place = body.keep_place if wait_s else UNSET
+        asked = replace(body, wait=wait_s or UNSET, keep_place=keep_place)
         return write("POST", LOCKS, decoder(GroupBody), asked, key=key)
 
     return waiting(make, wait_of(body), fixed=key is not None)

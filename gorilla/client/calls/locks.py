@@ -46,7 +46,8 @@ def acquire(resource: str, body: AcquireBody, key: str | None = None) -> Call[Lo
     """Ask for a lock, and queue for it as long as the body says."""
 
     def make(wait_s: float) -> Call[LockBody]:
-        asked = replace(body, wait=wait_s or UNSET)
+        keep_place = body.keep_place if wait_s else UNSET
+        asked = replace(body, wait=wait_s or UNSET, keep_place=keep_place)
         return write("POST", _lock(resource), decoder(LockBody), asked, key=key)
 
     return waiting(make, wait_of(body), fixed=key is not None)
