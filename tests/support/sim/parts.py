@@ -22,6 +22,7 @@ from gorilla.domain.commands import Acquire, AcquireAll, Command, Once, Release,
 from gorilla.domain.outcomes import Outcome
 from gorilla.domain.versions import FIRST_LEVEL
 from gorilla.service import replica
+from gorilla.service.event_log import EventLog
 from gorilla.service.locks import LockService, LockSettings
 from gorilla.service.pending import Done, Pending
 from gorilla.service.policies import PolicyService
@@ -78,6 +79,9 @@ class Machine:
         self._scheduler = world.scheduler
         self.disk = MachineDisk(world.scheduler.random(f"disk {number}"), self._spend)
         self.secrets = world.scheduler.random(f"secrets {number}")
+        self.events_kept = world.scheduler.random(f"events {number}").choice(
+            world.profile.events_kept
+        )
 
     def make_secret(self) -> str:
         """Return what nobody guesses, and the same seed gives again."""
@@ -209,6 +213,7 @@ class Process:
         )
         self.replica.supported = self.level = machine.level
         self.replica.is_mixed = profile.is_upgraded
+        self.events = EventLog(self.replica, events_max=machine.events_kept)
         self.journal = Journal.open(
             machine.disk.files,
             node=node.id,

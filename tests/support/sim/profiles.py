@@ -52,6 +52,8 @@ class Profile:
     """Entries that stay in the log behind a snapshot."""
     rotate_bytes: int = 4_000
     """Size at which the journal begins a new file."""
+    events_kept: tuple[int, ...] = (4_096,)
+    """How many events the log of a node keeps: each machine has one of these."""
     is_upgraded: bool = False
     """Whether nodes change between two releases, one of which has commands unknown to the other."""
     chunk_bytes: int = 256 * 1024
