@@ -101,7 +101,7 @@ _QUEUES = (
     Mutant(planted_queues.time_promised_again, _QUEUEING, by=("modes",)),
 )
 _POLICIES = (
-    Mutant(planted_policies.gap_lost_at_snapshot, _QUEUEING, by=("policies",)),
+    Mutant(planted_policies.gap_lost_at_snapshot, _QUEUEING, by=("policies", "digests")),
     Mutant(planted_policies.policies_lost_at_snapshot, _QUEUEING, by=("policies",)),
     Mutant(planted_policies.extended_past_its_lifetime, _QUEUEING, by=("policies",)),
     Mutant(planted_policies.policy_not_asked_at_claim, _QUEUEING, by=("policies",)),
