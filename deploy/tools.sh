@@ -20,6 +20,8 @@ need procps ps
 need util-linux unshare # and nsenter
 need mount mount
 need "gcc libc6-dev" cc gcc
+need zsh zsh
+need fish fish
 need nodejs node
 need chromium chromium chromium-browser google-chrome
 

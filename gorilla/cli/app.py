@@ -194,7 +194,7 @@ class Root(Noun):
         _prepare_streams()
         name = prog_name or PROGRAM
         if instruction := os.environ.get(COMPLETE_VARIABLE):
-            from gorilla.cli import completion_bash  # noqa: F401, PLC0415 - bash is taught at TAB
+            from gorilla.cli import completion  # noqa: F401, PLC0415 - shells are taught at TAB
 
             sys.exit(shell_complete(self, {}, name, COMPLETE_VARIABLE, instruction))
         sys.exit(self._ended_with(sys.argv[1:] if args is None else list(args), name))

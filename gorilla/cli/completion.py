@@ -5,7 +5,11 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-from gorilla.cli import completion_bash  # noqa: F401 - bash is taught to be click's
+from gorilla.cli import (  # the shells are taught to be click's
+    completion_bash,  # noqa: F401
+    completion_fish,  # noqa: F401
+    completion_zsh,  # noqa: F401
+)
 from gorilla.cli.app import COMPLETE_VARIABLE, PROGRAM, Cli
 from gorilla.cli.options import Noun, Verb
 
@@ -39,7 +43,11 @@ def _verb(shell: str) -> Verb:
             click.get_current_context().find_root().command, {}, PROGRAM, COMPLETE_VARIABLE
         )
         lines = "\n".join(f"#   {line}" for line in _INSTALL[shell])
-        cli.out.write(f"# To install it:\n{lines}\n{completer.source().rstrip()}\n")
+        text = completer.source()
+        # zsh wants its mark to be the first line.
+        mark, _, rest = text.partition("\n") if text.startswith("#compdef") else ("", "", text)
+        first = f"{mark}\n" if mark else ""
+        cli.out.write(f"{first}# To install it:\n{lines}\n{rest.rstrip()}\n")
 
     script.__doc__ = f"Print the script for {shell}; it says how to install it."
     examples = [line for line in _INSTALL[shell] if not line.startswith("#")]

@@ -179,13 +179,13 @@ def test_ci_says_what_is_missing_where_nothing_can_install_it(tmp_path):
 
     assert tried.returncode == 1
     # HAProxy is also looked for where Debian puts it, which may not be on the PATH.
-    packages = "make (haproxy )?curl procps util-linux mount gcc libc6-dev nodejs chromium"
+    packages = "make (haproxy )?curl procps util-linux mount gcc libc6-dev zsh fish nodejs chromium"
     wanted = f"no apt-get here to install them: {packages}"
     assert re.search(wanted, tried.stderr), tried.stderr
 
 
 def test_a_tool_that_the_tests_need_and_is_not_here_is_told_in_one_line(tmp_path):
-    for name in ("make", "haproxy", "curl", "ps", "unshare", "mount", "cc", "node"):
+    for name in ("make", "haproxy", "curl", "ps", "unshare", "mount", "cc", "zsh", "fish", "node"):
         (tmp_path / name).symlink_to("/bin/sh")
 
     tried = subprocess.run(

@@ -1,11 +1,14 @@
-"""A line is read as bash means it, wherever its end is."""
+"""A line is read as its shell means it, wherever its end is."""
 
 import shlex
 
 import pytest
+from click.shell_completion import CompletionItem
 from hypothesis import given, strategies as st
 
+from gorilla.cli.app import root
 from gorilla.cli.completion_bash import open_quote, split
+from gorilla.cli.completion_fish import WORDS_VARIABLE, Fish, unquoted
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,31 @@ def test_whatever_is_quoted_is_read_back(words):
 
     assert split(f"{line} ") == [*words, ""]
     assert open_quote(line) == ""
+
+
+@pytest.mark.parametrize(
+    ("word", "plain"),
+    [
+        ("", ""),
+        ("lo", "lo"),
+        (r"a\ b", "a b"),
+        ("a\\", "a"),
+        ("'a b", "a b"),
+        (r"'it\'s \n", r"it's \n"),
+        (r'"\$HOME \"', '$HOME "'),
+        (r'"\n', r"\n"),
+        ("'a'b\"c\"", "abc"),
+        (r"q\'uote", "q'uote"),
+    ],
+)
+def test_a_word_of_fish_is_read_as_fish_reads_it(word, plain):
+    assert unquoted(word) == plain
+
+
+def test_the_value_of_an_option_is_offered_with_its_option_in_fish(monkeypatch):
+    shell = Fish(root, {}, "gorilla", "_GORILLA_COMPLETE")
+
+    monkeypatch.setenv(WORDS_VARIABLE, "gorilla\x1f--output=ya")
+    assert shell.format_completion(CompletionItem("yaml")) == "plain\t--output=yaml"
+    monkeypatch.setenv(WORDS_VARIABLE, "gorilla\x1flock\x1fshow\x1fa=")
+    assert shell.format_completion(CompletionItem("a=b", help="x\ny")) == "plain\ta=b\tx y"
