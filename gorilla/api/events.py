@@ -3,17 +3,11 @@
 from typing import Final
 
 from gorilla.api.answers import Answer
-from gorilla.api.event_frames import (
-    EventFilter,
-    history_gap_frame,
-    position_frame,
-    unknown_gap_frame,
-)
+from gorilla.api.event_frames import EventFilter
 from gorilla.api.feeding import EventFeed
 from gorilla.api.requests import Call
 from gorilla.api.routing import Parameter, Route, Success
 from gorilla.api.streaming import EVENT_STREAM, StreamAnswer
-from gorilla.service.watching import Start
 from gorilla.wire.bodies import NO_CONTROL_CHARACTERS
 from gorilla.wire.events import (
     EVENT_BODIES,
@@ -63,22 +57,9 @@ class EventCalls:
         start = await self._feed.events.start(after)
         return StreamAnswer(
             EVENT_STREAM,
-            opened=lambda stream: self._open(stream, wanted, start),
+            opened=lambda stream: self._feed.open(stream, wanted, start),
             closed=self._feed.remove,
         )
-
-    def _open(self, stream: StreamAnswer, wanted: EventFilter, start: Start) -> None:
-        """Say first where the stream begins, and whether anything is missing before that."""
-        first = self._feed.events.source.first_number
-        number = start.number
-        if start.unknown is not None:
-            opening = unknown_gap_frame(start.unknown, number)
-        elif number + 1 < first:
-            opening = history_gap_frame(number, first)
-            number = first - 1
-        else:
-            opening = position_frame(number)
-        self._feed.add(stream, wanted, number, opening)
 
 
 def event_routes(feed: EventFeed | None) -> tuple[Route, ...]:

@@ -12,11 +12,18 @@ from typing import Final
 
 import msgspec
 
-from gorilla.api.event_frames import HEARTBEAT, EventFilter, Frames, position_frame
+from gorilla.api.event_frames import (
+    HEARTBEAT,
+    EventFilter,
+    Frames,
+    history_gap_frame,
+    position_frame,
+    unknown_gap_frame,
+)
 from gorilla.api.limits import HttpLimits
 from gorilla.api.streaming import Ended, StreamAnswer
 from gorilla.service.errors import OverloadedError
-from gorilla.service.watching import EventService
+from gorilla.service.watching import EventService, Start
 
 SLICE_S: Final = 0.002
 """How long watchers are fed before others have their turn."""
@@ -110,6 +117,18 @@ class EventFeed:
             raise OverloadedError(
                 f"{self._limits.watchers_max} already watch at this node (http.max_watchers)"
             )
+
+    def open(self, stream: StreamAnswer, wanted: EventFilter, start: Start) -> None:
+        """Say first where a stream begins, and whether anything is missing before that; feed it."""
+        first, number = self._source.first_number, start.number
+        if start.unknown is not None:
+            opening = unknown_gap_frame(start.unknown, number)
+        elif number + 1 < first:
+            opening = history_gap_frame(number, first)
+            number = first - 1
+        else:
+            opening = position_frame(number)
+        self.add(stream, wanted, number, opening)
 
     def add(self, stream: StreamAnswer, wanted: EventFilter, position: int, first: bytes) -> None:
         """Begin to feed a stream that is open.
