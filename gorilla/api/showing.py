@@ -103,7 +103,7 @@ def waiter_body(view: WaiterView) -> WaiterBody:
         limit=limit_or_unset(waiter.slots),
         session=waiter.session or UNSET,
         resources=waiter.locks if waiter.is_group else UNSET,
-        ready=True if waiter.claim_by_ms else UNSET,
+        ready=view.ready or UNSET,
     )
 
 

@@ -78,7 +78,7 @@ def explain(
         owner=owner,
         held=bool(table.holders(lock)),
         position=None if place is None else place + 1,
-        ready=place is not None and bool(queue[place].claim_by_ms),
+        ready=place is not None and table.has_turn(queue[place]),
         ahead=ahead,
         holders=holders,
         own_ms=max((remaining_ms(now_ms, table.ends_ms(lease)) for lease in own), default=None),

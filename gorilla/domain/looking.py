@@ -136,6 +136,10 @@ class Looking:
         waiter = self._book.waiters.get(ticket)
         return None if waiter is None or waiter.secret != secret else waiter
 
+    def has_turn(self, waiter: Waiter) -> bool:
+        """Return whether a claim of ``waiter`` would be granted: no policy came between."""
+        return bool(waiter.claim_by_ms) and self._book.is_next(waiter)
+
     def leases(self, prefix: str = "", after: str = "", limit: int = 100) -> list[Lease]:
         """Return up to ``limit`` leases in order of lock names.
 

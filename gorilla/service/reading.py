@@ -41,6 +41,8 @@ class WaiterView(msgspec.Struct, frozen=True):
 
     waiter: Waiter
     position: int
+    ready: bool = False
+    """Whether its turn has come."""
 
 
 class LockView(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +106,10 @@ class LockReader:
         now_ms, age_ms = await self._moments.moment(stale=stale)
         table = self._replica.table
         holders, queue = table.holders(lock), table.waiters.queue(lock)
-        waiters = [WaiterView(waiter, n) for n, waiter in enumerate(queue.values(), start=1)]
+        waiters = [
+            WaiterView(waiter, n, table.has_turn(waiter))
+            for n, waiter in enumerate(queue.values(), start=1)
+        ]
         first = holders[0] if holders else next(iter(queue.values()), None)
         return LockView(
             lock=lock,

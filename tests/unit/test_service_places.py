@@ -335,6 +335,26 @@ async def test_a_policy_bounds_wait_and_kept_place_together():
 
 
 @on_virtual_time
+async def test_a_turn_that_a_policy_holds_back_is_not_told_as_one():
+    node = Node()
+    secret = await held(node)
+    await node.policies.set(Policy("d", gap_ms=4_000))
+    await asked(node, "bob", slots=0)
+    cay = await waiting(node, "cay", slots=0)
+    await node.locks.release("db", secret)
+    assert (await cay).lease.holder == "cay"
+
+    found, _ = await node.locks.explain("db", "bob")
+    assert (found.ready, found.position, found.cooling_ms > 3_900) == (False, 1, True)
+    assert [one.ready for one in (await node.locks.show("db")).waiters] == [False]
+    asked_s = node.loop.time()
+    granted = await asked(node, "bob", slots=0, wait_ms=10_000)
+
+    assert granted.lease.holder == "bob"
+    assert node.loop.time() - asked_s == pytest.approx(4.0, abs=0.05)
+
+
+@on_virtual_time
 async def test_the_longest_wait_leaves_room_for_the_place():
     day_ms = limits.WAIT_MS_MAX
     node = Node(settings=LockSettings(max_wait_ms=day_ms))
