@@ -5,7 +5,7 @@ from typing import Final
 from gorilla.client.asking import Asker
 from gorilla.client.ending import Registered, log
 from gorilla.client.errands import ERRAND_S
-from gorilla.client.errors import GorillaError, LockLost
+from gorilla.client.errors import ClosedError, GorillaError, LockLost
 from gorilla.client.taking import RELEASE_S
 
 ASKING_S: Final = ERRAND_S + 0.5
@@ -21,11 +21,10 @@ async def let_all_go(asker: Asker, registered: Registered) -> None:
     """
     if registered.is_forked:
         return
-    until_s = asker.now_s() + ASKING_S
-    # Each of these threads or tasks ends within an attempt, and none of them can be told to.
-    while registered.is_asking and asker.now_s() < until_s:
-        await asker.pause(LOOK_S)
-    await registered.errands.settle()
+    try:
+        await _settled(asker, registered)
+    except ClosedError:
+        log.debug("the client was closed before: what it asked for ends by itself")
     until_s = asker.now_s() + RELEASE_S
     for held in registered.all():
         if asker.now_s() >= until_s:
@@ -38,3 +37,12 @@ async def let_all_go(asker: Asker, registered: Registered) -> None:
             log.debug("%s was lost before its client was closed: %s", held.name, error)
         except GorillaError as error:
             log.warning("%s was held when its client was closed: %s", held.name, error)
+
+
+async def _settled(asker: Asker, registered: Registered) -> None:
+    """Wait until nothing is asked for any more, within a bound."""
+    until_s = asker.now_s() + ASKING_S
+    # Each of these threads or tasks ends within an attempt, and none of them can be told to.
+    while registered.is_asking and asker.now_s() < until_s:
+        await asker.pause(LOOK_S)
+    await registered.errands.settle()

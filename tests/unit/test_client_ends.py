@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from gorilla.client import Client
 from gorilla.client.errands import ERRAND_S
-from gorilla.client.errors import LockLost
+from gorilla.client.errors import ClosedError, LockLost
 from gorilla.client.keeping_async import STOPPED_S
 from gorilla.client.taking import RELEASE_S
 from tests.support.client_memory import Fate, MemoryClient
@@ -117,3 +118,15 @@ async def test_a_callback_that_will_not_end_does_not_keep_the_block():
         await block
     may_end.set()
     await asyncio.wait(tasks())
+
+
+def test_a_client_that_hung_up_may_be_closed_while_a_thread_finds_out():
+    """The thread that waited for a lock is told in its own time; nobody is to fail for it."""
+    client = Client("http://127.0.0.1:1")
+    client._registered.reserve(("db",), "anna")
+
+    client.hang_up()
+    client.close()
+
+    with pytest.raises(ClosedError):
+        client.show("db")
