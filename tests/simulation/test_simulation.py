@@ -41,6 +41,8 @@ SEEDS = {
     "queueing": 8,
     "queueing5": 3,
     "queueing_churn": 4,
+    "watching": 3,
+    "watching5": 1,
     "elections": 3,
     "reads": 2,
     "drift": 1,

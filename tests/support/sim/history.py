@@ -10,6 +10,7 @@ from typing_extensions import override
 from gorilla.domain.commands import Command, Policy
 from gorilla.domain.events import Event
 from gorilla.domain.outcomes import Outcome, Turn
+from tests.support.sim.watch_history import Watching
 
 
 class Kind(StrEnum):
@@ -349,6 +350,7 @@ class History:
     """Requests of the clients that queue, beside the operations."""
     looks: list[Look] = field(default_factory=list)
     """Questions of those who hold nothing."""
+    watching: Watching = field(default_factory=Watching)
     holds: list[Hold] = field(default_factory=list)
     effects: list[Effects] = field(default_factory=list)
     """What each entry caused, by index."""

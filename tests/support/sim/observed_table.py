@@ -2,18 +2,27 @@
 
 from typing_extensions import override
 
+from gorilla.domain import limits
 from gorilla.domain.commands import Command, Entry
+from gorilla.domain.limits import Bounds
 from gorilla.domain.outcomes import Outcome
-from gorilla.domain.table import Applied, LockTable
+from gorilla.domain.snapshot_format import FrozenTable
+from gorilla.domain.table import _EMPTY, Applied, LockTable
 from tests.support.sim.history import Effects, History, Step
 
 
 class ObservedTable(LockTable):
     """A lock table whose last entry can be looked at step by step."""
 
+    usual_bounds = limits.BOUNDS
+    """What limits every one of them, unless it is told otherwise."""
+
     last: Applied
     steps: list[Step]
     heard: tuple[str, ...]
+
+    def __init__(self, frozen: FrozenTable = _EMPTY, bounds: Bounds = limits.BOUNDS) -> None:
+        super().__init__(frozen, self.usual_bounds if bounds is limits.BOUNDS else bounds)
 
     @override
     def apply(self, entry: Entry) -> Applied:

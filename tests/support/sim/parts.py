@@ -36,6 +36,7 @@ from tests.support.sim import observed_table
 from tests.support.sim.checkers.logs import checksum
 from tests.support.sim.disk import MachineDisk
 from tests.support.sim.history import Applied, Ask, Changed, History, Operation
+from tests.support.sim.streaming import EventEdge
 
 if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
@@ -255,6 +256,7 @@ class Process:
         self.replica.on_freeze = lambda: node.world.happens("snapshots begun")
         if self.journal.recovered.bytes_cut:
             node.world.happens("disk: torn tails cut at a start")
+        self.edge = EventEdge(self, node) if profile.watchers else None
         self.driver.start()
         if machine.profile.is_upgraded:
             self._raising = Upgrading(self.driver, self.replica, machine.allowed_level)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from gorilla.domain.limits import EVENTS_REMEMBERED_MAX
+
 Weights = dict[str, float]
 
 
@@ -54,6 +56,10 @@ class Profile:
     """Size at which the journal begins a new file."""
     events_kept: tuple[int, ...] = (4_096,)
     """How many events the log of a node keeps: each machine has one of these."""
+    events_remembered: int = EVENTS_REMEMBERED_MAX
+    """How many events are part of the state, and of a snapshot."""
+    watchers: int = 0
+    """Who watch events, at any node."""
     is_upgraded: bool = False
     """Whether nodes change between two releases, one of which has commands unknown to the other."""
     chunk_bytes: int = 256 * 1024
@@ -140,6 +146,21 @@ _BASE = (
         | {"transfer": 2, "compact": 1},
         fault_gap_s=0.5,
         restart_s=0.5,
+    ),
+    replace(
+        _QUEUEING,
+        name="watching",  # who watches events: logs that forget soon, and nodes that get snapshots
+        faults=_PARTITIONS
+        | _CRASHES
+        | _POWER
+        | {"member_resize": 2, "member_replace": 1, "transfer": 1, "pause_leader": 1, "compact": 2},
+        fault_gap_s=0.6,
+        restart_s=0.5,
+        clients=7,
+        inspectors=1,
+        watchers=6,
+        events_kept=(15, 40, 4_096),
+        events_remembered=25,
     ),
     Profile(
         name="backlog",  # long tails of the log that nobody has committed, in many appends

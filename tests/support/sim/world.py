@@ -30,6 +30,7 @@ from tests.support.sim.profiles import Profile
 from tests.support.sim.queueing import Queuer
 from tests.support.sim.ruling import Ruler
 from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
+from tests.support.sim.watching import Audience
 from tests.support.sim.workload import Client, Request
 
 WALL_MS = 1_700_000_000_000
@@ -93,6 +94,7 @@ class World(Counter):
         self.inspectors = [
             Inspector(self, f"inspector-{number}") for number in range(profile.inspectors)
         ]
+        self.audience = Audience(self)
 
     def make_clock(self) -> NodeClock:
         """Return the clock of one more machine."""
@@ -115,6 +117,7 @@ class World(Counter):
             replaced(proposals, BATCH_BYTES_MAX=append // 2 - 50),
             replaced(replica, LockTable=ObservedTable),
             upgrades.commands_of(is_upgraded=self.profile.is_upgraded),
+            self.audience.gathered(),
             without_collector(),
         ):
             self._run()
@@ -136,7 +139,8 @@ class World(Counter):
             self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
         self.nemesis.begin()
-        for one in (*self.clients, *self.rulers, *self.inspectors):
+        askers = (*self.clients, *self.rulers, *self.inspectors)
+        for one in (*askers, *self.audience.watchers):
             one.begin()
         self.scheduler.run(self.profile.duration_s, self._is_hopeless)
         if not self._is_hopeless():
@@ -155,6 +159,7 @@ class World(Counter):
             one.stop()
         self._converge()
         self._acquire_all()
+        self.audience.catch_up()
         self._converge()
         self._end_waits()
         if self._is_hopeless():
@@ -271,6 +276,7 @@ class World(Counter):
             if node.process is not None:
                 entries = node.process.log_entries()
                 self.history.logs.append(LogSeen(self.scheduler.now, node.id, entries))
+        self.audience.look()
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
 
     def _counts(self) -> dict[str, int]:

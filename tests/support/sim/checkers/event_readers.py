@@ -1,0 +1,46 @@
+"""Nobody who watches is left in silence.
+
+Some time after the last fault everybody has had the last event, and the members told last are the
+members. While faults go on, a node that has not been ready for long ends its streams, so that its
+readers go to one that hears more.
+"""
+
+from collections.abc import Iterator
+
+from tests.support.sim.history import History
+from tests.support.sim.streaming import LIMITS
+from tests.support.sim.watch_history import Watch
+
+SILENCE_S_MAX = LIMITS.unserved_s_max + 2 * LIMITS.sweep_s + 1.0
+"""How long a node that is not ready may keep a stream; the last second is for a busy disk."""
+
+
+def check(history: History) -> Iterator[str]:
+    """Yield everybody who is behind in the end, and every stream that a cut off node kept."""
+    yield from history.watching.late
+    unready = _unready(history)
+    for watch in history.watching.watches:
+        for since, until in unready.get((watch.node, watch.life), []):
+            if _overlap(watch, since, until) > SILENCE_S_MAX:
+                yield f"{watch} goes on while its node is not ready ({since:.3f} to {until:.3f})"
+
+
+def _unready(history: History) -> dict[tuple[str, int], list[tuple[float, float]]]:
+    """Return from when to when which process was not ready: at each look, and between them."""
+    spans: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    was_ready: dict[tuple[str, int], bool] = {}
+    for look in history.watching.looks:
+        key = (look.node, look.life)
+        if not look.is_ready:
+            known = spans.setdefault(key, [])
+            if was_ready.get(key, True):
+                known.append((look.at, look.at))
+            known[-1] = (known[-1][0], look.at)
+        was_ready[key] = look.is_ready
+    return spans
+
+
+def _overlap(watch: Watch, since: float, until: float) -> float:
+    if watch.opened is None:
+        return 0.0
+    return min(watch.ended_at, until) - max(watch.opened.at, since)
