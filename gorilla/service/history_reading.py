@@ -107,7 +107,10 @@ def _completeness(found: Found, number: int, at_ms: int) -> Completeness | None:
     state = found.state
     if state is None:
         return None
+    # With nothing left to write, nothing happened until the last entry that this node applied. That
+    # may be of a leader whose clock is behind: it has yet to stamp times beyond it.
+    until_ms = at_ms if number == state.number else state.at_ms
+    if state.unsettled_ms is not None:
+        until_ms = min(until_ms, state.unsettled_ms)
     behind = max(0, number - state.number)
-    # With nothing left to write, nothing happened until the last entry that this node applied.
-    until_ms = state.at_ms if behind else max(state.at_ms, at_ms)
     return Completeness(number=state.number, at_ms=until_ms, behind=behind)
