@@ -105,7 +105,9 @@ class HistoryState(msgspec.Struct, frozen=True, kw_only=True):
     predecessor: str | None = None
     """The cluster that this one was restored from, if the database knows it."""
     unsettled_ms: int | None = None
-    """Wall time of the last event before a gap that the holds have not been looked through for."""
+    """Wall time of the last event before a gap that the holds have not been looked through for.
+
+    Until they are, later events may be added, and holds be shown that ended in the gap."""
     hold_count: int = 0
     wait_count: int = 0
 
@@ -287,7 +289,8 @@ class History(Protocol):
 
         Args:
             claim: Who writes. The first call keeps every earlier leader out.
-            seen: What is held now; what is known of it already stays.
+            seen: What is held now. What is known of it already stays, but for when it ends by
+                itself, and for how often it was extended, which nobody knows any more.
             lost: Tokens that are held no more; where no end is known, it is unknown.
             now_ms: Wall time of the look, the latest at which those can have ended.
             is_done: Whether this was all.

@@ -48,10 +48,11 @@ ADD_HOLDS: Final = text(
 ADD_SEEN: Final = text(
     f"WITH added AS (INSERT INTO history_holds ({_HOLD_COLUMNS})"  # noqa: S608
     f" SELECT {_hold_values('NULL')} FROM {_SENT_HOLDS}"
-    " ON CONFLICT (cluster_id, fencing_token) DO NOTHING"
-    " RETURNING 1) SELECT count(*) FROM added"
+    " ON CONFLICT (cluster_id, fencing_token) DO UPDATE SET until_at = EXCLUDED.until_at,"
+    " extensions = NULL WHERE history_holds.ended_at IS NULL"
+    " RETURNING (xmax = 0) AS is_new) SELECT count(*) FILTER (WHERE is_new) FROM added"
 )
-"""Holds that were seen in the lock table."""
+"""Holds that were seen in the lock table. Of one that is known some extensions may be missing."""
 
 CHANGE_HOLDS: Final = text(
     f"WITH sent AS MATERIALIZED (SELECT * FROM {_SENT_HOLDS}),"  # noqa: S608
@@ -79,7 +80,7 @@ CHANGE_HOLDS: Final = text(
 
 LOSE_HOLDS: Final = text(
     "UPDATE history_holds SET ended_at = GREATEST(granted_at, :now), ended_by = 'unknown',"
-    " last_seen_at = GREATEST(granted_at, :since)"
+    " last_seen_at = GREATEST(granted_at, :since), extensions = NULL"
     " WHERE cluster_id = :cluster AND fencing_token = ANY(CAST(:tokens AS bigint[]))"
     " AND ended_at IS NULL"
 )

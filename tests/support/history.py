@@ -114,7 +114,9 @@ class MemoryHistory:
             return state
         for change in seen:
             key = (claim.cluster_id, change.fencing_token)
-            self.holds.setdefault(key, _held(claim.cluster_id, change, None))
+            known = self.holds.setdefault(key, _held(claim.cluster_id, change, None))
+            if known.ended_ms is None:
+                self._replace(known, until_ms=change.until_ms, extensions=None)
         for token in lost:
             hold = self.holds[claim.cluster_id, token]
             if hold.ended_ms is None:
@@ -123,6 +125,7 @@ class MemoryHistory:
                     ended_ms=max(hold.granted_ms, now_ms),
                     ended_by=EndedBy.UNKNOWN,
                     last_seen_ms=max(hold.granted_ms, state.unsettled_ms),
+                    extensions=None,
                 )
         done = {"unsettled_ms": None} if is_done else {}
         return self._answer(self._move(claim, **done))

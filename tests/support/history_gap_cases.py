@@ -1,5 +1,7 @@
 """What every ``History`` must do about what it missed; see ``history_cases``."""
 
+from msgspec.structs import replace
+
 from gorilla.service.history_folding import fold, seen
 from gorilla.service.history_records import Beginning, EndedBy, Gap, History
 from tests.support.history_cases import CASES, ONE, at, begun, case, found, holds
@@ -57,6 +59,36 @@ async def the_event_of_an_end_is_written_over_an_unknown_one(history: History) -
     [hold] = await holds(history)
     assert (hold.ended_by, hold.ended_ms, hold.held_ms) == (EndedBy.EXPIRED, at(3), 20)
     assert hold.last_seen_ms is None
+
+
+@case
+async def how_often_a_hold_was_extended_is_not_known_once_events_were_missed(
+    history: History,
+) -> None:
+    maker = EventMaker()
+    kept = maker.acquired("kept")
+    gone = maker.acquired("gone")
+    maker.extended(kept)
+    maker.extended(gone)
+    await begun(history, maker.made)
+    maker.extended(kept, 90_000)  # 5: lost
+    await history.skip(ONE, Gap(first_number=5, last_number=5, from_ms=at(4), to_ms=at(6)))
+    maker.released(gone)  # 6
+
+    [lease] = HistoryNode(maker).leases("", 10)
+    lease = replace(lease, expires_wall_ms=at(5) + 90_000)
+
+    await history.settle(ONE, lost=[gone], now_ms=at(6))
+    await history.settle(ONE, seen=[seen(lease)])
+    await history.settle(ONE, is_done=True)
+    before = {hold.resource: hold for hold in await holds(history)}
+    maker.extended(kept, 70_000)  # 7
+    await history.append(ONE, 5, fold(maker.made[5:]))
+
+    rows = {hold.resource: hold for hold in await holds(history)}
+    assert (before["kept"].extensions, before["kept"].until_ms) == (None, at(5) + 90_000)
+    assert (rows["kept"].extensions, rows["kept"].until_ms) == (None, at(7) + 70_000)
+    assert (rows["gone"].extensions, rows["gone"].ended_by) == (None, EndedBy.RELEASED)
 
 
 @case
