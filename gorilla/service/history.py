@@ -14,6 +14,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from gorilla.domain.events import Event
 from gorilla.domain.limits import FENCING_EPOCH
 from gorilla.domain.outcomes import Lease
 from gorilla.service.history_folding import fold, seen
@@ -35,6 +36,10 @@ STEP_S_MAX: Final = 40.0
 
 FLUSH_S_MAX: Final = 2.0
 """How long a node that stops goes on writing; the next leader writes the rest."""
+
+PRESSING_PART: Final = 4
+"""While the next event to write is in the oldest of so many parts of the log, and forgotten soon,
+events come before the look through the holds."""
 
 SETTLE_MAX: Final = 1_000
 """Holds looked through at once after a gap."""
@@ -202,10 +207,10 @@ class HistoryWriter:
             state = await self._opened(history, claim)
         elif self._events.last_number < state.number:
             log.debug("this node has yet to apply what is in the history already")
-        elif state.unsettled_ms is not None:
-            state = await self._settle(history, claim)
         elif self._events.first_number > state.number + 1:
             state = await self._skip(history, claim, state)
+        elif state.unsettled_ms is not None and not self._is_pressed(state):
+            state = await self._settle(history, claim)
         else:
             state = await self._append(history, claim, state)
         self._succeeded()
@@ -238,6 +243,12 @@ class HistoryWriter:
             or (waiting > 0 and self._events.first_number > state.number + 1)
         )
 
+    def _is_pressed(self, state: HistoryState) -> bool:
+        """Whether the next event to write is among the oldest ones of the log."""
+        oldest = self._events.first_number
+        kept = self._events.last_number + 1 - oldest
+        return state.number + 1 - oldest < kept // PRESSING_PART
+
     async def _opened(self, history: History, claim: Claim) -> HistoryState:
         """Find where the history is, or begin it with the oldest event that is there."""
         state = await history.state(claim.cluster_id)
@@ -255,30 +266,38 @@ class HistoryWriter:
 
     async def _append(self, history: History, claim: Claim, state: HistoryState) -> HistoryState:
         events = self._events.after(state.number, self._batch_max)
-        if not events:
-            return state
+        return await self._add(history, claim, state, events) if events else state
+
+    async def _add(
+        self, history: History, claim: Claim, state: HistoryState, events: Sequence[Event]
+    ) -> HistoryState:
         after = await history.append(claim, state.number, fold(events))
         if after.number == events[-1].number and after.term == claim.term:
             self._written_total += len(events)
         return after
 
     async def _skip(self, history: History, claim: Claim, state: HistoryState) -> HistoryState:
-        """Record that events were forgotten here before they were written."""
+        """Record that events were forgotten here before they were written, and write the next."""
+        # Taken now: by the time that the gap is recorded, the first of them are forgotten too.
+        events = self._events.after(state.number, self._batch_max)
         gap = Gap(
             first_number=state.number + 1,
             last_number=self._events.first_number - 1,
             from_ms=state.at_ms,
             to_ms=max(self._first_ms(), state.at_ms),
         )
+        # A hold that was looked at already may have ended in this gap.
+        self._settling = None
         after = await history.skip(claim, gap)
-        if after.number == gap.last_number:
-            self._gaps_total += 1
-            log.warning(
-                "the history lacks the events %d to %d: the database was away for too long",
-                gap.first_number,
-                gap.last_number,
-            )
-        return after
+        if after.number != gap.last_number or after.term != claim.term:
+            return after
+        self._gaps_total += 1
+        log.warning(
+            "the history lacks the events %d to %d: the database was away for too long",
+            gap.first_number,
+            gap.last_number,
+        )
+        return await self._add(history, claim, after, events) if events else after
 
     async def _settle(self, history: History, claim: Claim) -> HistoryState:
         """Compare some more of the history's holds with those of the lock table."""

@@ -129,3 +129,42 @@ async def test_many_holds_are_settled_page_by_page():
     left = [hold for hold in setting.history.holds.values() if hold.ended_by is None]
     assert len(left) == 1_250
     assert steps >= 6
+
+
+@on_virtual_time
+async def test_a_writer_that_comes_back_catches_up_while_events_go_on():
+    setting = Setting()
+    for number in range(5):
+        setting.maker.acquired(f"held {number}")
+    await setting.settle()
+    setting.node.kept = 40
+    setting.maker.many(100)
+
+    for _ in range(60):
+        # Something happens during each step: at a full log, the oldest event is forgotten.
+        setting.maker.others()
+        await setting.writer.attempt()
+
+    assert setting.writer.health().behind < 10
+    assert len(setting.history.gaps) == 1
+    assert setting.history.states["c1"].unsettled_ms is None
+
+
+@on_virtual_time
+async def test_what_is_forgotten_while_holds_are_looked_through_lets_that_begin_anew():
+    setting = Setting()
+    tokens = [setting.maker.acquired(f"lock-{n:05}") for n in range(1_200)]
+    await setting.settle()
+    setting.maker.many(2)
+    setting.node.kept = 2
+    for _ in range(3):
+        await setting.writer.attempt()
+    assert setting.writer._settling.token > tokens[0]
+
+    # It is passed already, and its end is forgotten before it is written.
+    setting.maker.released(tokens[0])
+    setting.maker.many(2)
+    await setting.settle()
+
+    open_now = {hold.fencing_token for hold in setting.history.holds.values() if not hold.ended_by}
+    assert open_now == set(setting.maker.held)
