@@ -90,7 +90,7 @@ class PostgresHistory:
             state = await _locked(connection, claim)
             if state.number != after or state.term > claim.term:
                 return state
-            holds = await _apply_holds(connection, claim, changes.holds)
+            holds = await _apply_holds(connection, claim, state, changes.holds)
             waits = await _send(connection, ADD_WAITS, claim, changes.waits)
             return await _move(
                 connection,
@@ -222,13 +222,14 @@ async def _move(connection: AsyncConnection, claim: Claim, **values: object) -> 
 
 
 async def _apply_holds(
-    connection: AsyncConnection, claim: Claim, holds: Sequence[HoldChange]
+    connection: AsyncConnection, claim: Claim, state: HistoryState, holds: Sequence[HoldChange]
 ) -> int:
     """Write what became of holds; return how many rows are new."""
     granted = [hold for hold in holds if hold.is_grant_known]
     others = [hold for hold in holds if not hold.is_grant_known]
     added = await _send(connection, ADD_HOLDS, claim, granted)
-    return added + await _send(connection, CHANGE_HOLDS, claim, others)
+    is_settled = state.unsettled_ms is None
+    return added + await _send(connection, CHANGE_HOLDS, claim, others, settled=is_settled)
 
 
 async def _send(
@@ -236,11 +237,12 @@ async def _send(
     statement: TextClause,
     claim: Claim,
     rows: Sequence[msgspec.Struct],
+    **more: bool,
 ) -> int:
     """Run a statement on rows, if there are any; return how many it added."""
     if not rows:
         return 0
-    values = {"cluster": claim.cluster_id, "rows": msgspec.json.encode(rows).decode()}
+    values = {"cluster": claim.cluster_id, "rows": msgspec.json.encode(rows).decode(), **more}
     added: int = (await connection.execute(statement, values)).scalar_one()
     return added
 

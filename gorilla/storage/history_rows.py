@@ -59,7 +59,7 @@ CHANGE_HOLDS: Final = text(
     " changed AS (UPDATE history_holds AS h SET"
     " granted_at = CASE WHEN h.is_grant_known THEN h.granted_at"
     " ELSE LEAST(h.granted_at, to_timestamp(r.granted_ms / 1000.0)) END,"
-    " extensions = h.extensions + r.extensions,"
+    " extensions = CASE WHEN :settled THEN h.extensions + r.extensions END,"
     " until_at = CASE WHEN r.extensions > 0 THEN to_timestamp(r.until_ms / 1000.0)"
     " ELSE h.until_at END,"
     " ended_at = CASE WHEN r.ended_ms IS NULL THEN h.ended_at"
@@ -76,10 +76,13 @@ CHANGE_HOLDS: Final = text(
     " (SELECT FROM changed WHERE changed.fencing_token = r.fencing_token)"
     " RETURNING 1) SELECT count(*) FROM added"
 )
-"""What became of holds whose grants are of earlier events; of some those may be in a gap."""
+"""What became of holds whose grants are of earlier events; of some those may be in a gap.
+
+Behind one, before it is settled, extensions of any of them may be in it.
+"""
 
 LOSE_HOLDS: Final = text(
-    "UPDATE history_holds SET ended_at = GREATEST(granted_at, :now), ended_by = 'unknown',"
+    "UPDATE history_holds SET ended_at = GREATEST(granted_at, :now, :since), ended_by = 'unknown',"
     " last_seen_at = GREATEST(granted_at, :since), extensions = NULL"
     " WHERE cluster_id = :cluster AND fencing_token = ANY(CAST(:tokens AS bigint[]))"
     " AND ended_at IS NULL"

@@ -67,7 +67,7 @@ class MemoryHistory:
         if state.number != after or state.term > claim.term:
             return state
         for change in changes.holds:
-            self._apply(claim.cluster_id, change)
+            self._apply(claim.cluster_id, change, is_settled=state.unsettled_ms is None)
         for wait in changes.waits:
             key = (claim.cluster_id, wait.number)
             assert key not in self.waits
@@ -122,7 +122,7 @@ class MemoryHistory:
             if hold.ended_ms is None:
                 self._replace(
                     hold,
-                    ended_ms=max(hold.granted_ms, now_ms),
+                    ended_ms=max(hold.granted_ms, now_ms, state.unsettled_ms),
                     ended_by=EndedBy.UNKNOWN,
                     last_seen_ms=max(hold.granted_ms, state.unsettled_ms),
                     extensions=None,
@@ -198,19 +198,19 @@ class MemoryHistory:
         changed = msgspec.structs.replace(hold, **fields)
         self.holds[hold.cluster_id, hold.fencing_token] = changed
 
-    def _apply(self, cluster_id: str, change: HoldChange) -> None:
+    def _apply(self, cluster_id: str, change: HoldChange, *, is_settled: bool) -> None:
         old = self.holds.get((cluster_id, change.fencing_token))
         if old is None or change.is_grant_known:
             extensions = change.extensions if change.is_grant_known else None
             made = _held(cluster_id, change, extensions)
             self.holds[cluster_id, change.fencing_token] = made
             return
-        fields: dict[str, Any] = {}
+        fields: dict[str, Any] = {} if is_settled else {"extensions": None}
         if not old.is_grant_known:
             fields["granted_ms"] = min(old.granted_ms, change.granted_ms)
         if change.extensions:
-            known = old.extensions
-            fields["extensions"] = None if known is None else known + change.extensions
+            if is_settled and old.extensions is not None:
+                fields["extensions"] = old.extensions + change.extensions
             fields["until_ms"] = change.until_ms
         if change.ended_ms is not None:
             fields |= {

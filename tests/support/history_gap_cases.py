@@ -92,6 +92,40 @@ async def how_often_a_hold_was_extended_is_not_known_once_events_were_missed(
 
 
 @case
+async def it_is_not_known_either_where_later_events_come_before_the_look(history: History) -> None:
+    maker = EventMaker()
+    old = maker.acquired("old")
+    await begun(history, maker.made)
+    maker.extended(old)  # 2: lost
+    await history.skip(ONE, Gap(first_number=2, last_number=2, from_ms=at(1), to_ms=at(3)))
+    maker.released(old)  # 3
+    new = maker.acquired("new")
+    maker.extended(new)
+    maker.released(new)
+
+    state = await history.append(ONE, 2, fold(maker.made[2:]))
+
+    assert (state.number, state.unsettled_ms) == (6, at(1))
+    rows = {hold.resource: hold for hold in await holds(history)}
+    assert (rows["old"].extensions, rows["old"].ended_by) == (None, EndedBy.RELEASED)
+    assert (rows["new"].extensions, rows["new"].ended_by) == (1, EndedBy.RELEASED)
+
+
+@case
+async def where_clocks_differ_nothing_ends_before_it_was_seen_last(history: History) -> None:
+    maker = EventMaker()
+    gone = maker.acquired("gone")
+    await begun(history, maker.made)
+    maker.released(gone)  # 2: lost
+    await history.skip(ONE, Gap(first_number=2, last_number=2, from_ms=at(500), to_ms=at(500)))
+
+    await history.settle(ONE, lost=[gone], now_ms=at(3))
+
+    [row] = await holds(history)
+    assert (row.last_seen_ms, row.ended_ms) == (at(500), at(500))
+
+
+@case
 async def a_hold_whose_grant_was_missed_is_known_from_its_end(history: History) -> None:
     maker = EventMaker()
     token = maker.acquired("db", reason="secret wish")
