@@ -99,6 +99,7 @@ def _asked(call: Call, key: Key | None) -> dict[str, Any]:
         "ttl_ms": wish.timeout_ms,
         "slots": wish.slots,
         "wait_ms": wish.wait_ms,
+        "keep_ms": wish.keep_ms,
         "session": wish.session,
         "key": key,
         "hung_up": call.hung_up,
@@ -131,7 +132,12 @@ def present(outcome: Any) -> Told:
         case SessionAlive(session=session, remaining_ms=left_ms):
             return Told(Result.ALIVE, (), session.id, left_ms)
         case _:
-            return Told(_PLAIN[type(outcome)])
+            return Told(_PLAIN[type(outcome)], kept_ms=_kept_ms(outcome))
+
+
+def _kept_ms(outcome: Any) -> int:
+    place = outcome.place if isinstance(outcome, WaitEnded) else None
+    return 0 if place is None else place.kept_ms
 
 
 def _row(lease: Lease) -> tuple[str, int, str]:

@@ -121,6 +121,8 @@ class Wish:
     wait_ms: int = 0
     session: str = ""
     token: str = ""
+    keep_ms: int = 0
+    """How long its place is to be kept when the wait is over."""
     key: str = ""
     """Idempotency key; empty: none."""
     prefix: str = ""
@@ -144,6 +146,10 @@ class Ask:
     tokens: tuple[str, ...] = ()
     mark: bytes | None = None
     """As of an operation: the secret that its grant would carry."""
+    kept_ms: int = 0
+    """How long it was told that its place is kept."""
+    kept_from: float = 0.0
+    """When the answer that says so left the node."""
 
     @property
     def kind(self) -> Asked:

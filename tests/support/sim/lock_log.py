@@ -72,6 +72,8 @@ class Wait:
     until_ms: int
     since: float
     """True seconds."""
+    is_group: bool = False
+    """Whether it was asked for as several at once."""
 
     def __str__(self) -> str:
         return f"ticket {self.ticket} of {self.holder} for {', '.join(self.locks)}"
@@ -227,6 +229,7 @@ def _new_wait(state: State, entry: Effects, step: Step, event: QueuedEvent) -> W
         step.command.key if isinstance(step.command, Once) else "",
         entry.now_ms + event.wait_ms,
         entry.at,
+        isinstance(command, AcquireAll),
     )
 
 

@@ -105,6 +105,25 @@ def hang_up_forgotten() -> AbstractContextManager[None]:
     )
 
 
+def place_lost_at_renewal() -> AbstractContextManager[None]:
+    """Let whoever asks again for what it queues for stand at the end."""
+    return replaced(acquiring, _is_same=lambda _wait, _asked: False)
+
+
+def place_given_up_at_once() -> AbstractContextManager[None]:
+    """Tell a caller that its place is kept, and leave the queue."""
+
+    def keep_place(self: Any, call: Any, _kept_ms: int) -> None:
+        self._propose_quietly(granting.Leave(call.ticket, call.secret))
+
+    return replaced(Waits, _keep_place=keep_place)
+
+
+def place_kept_for_nobody() -> AbstractContextManager[None]:
+    """Stand in for a caller who does not come back until the table has had enough."""
+    return replaced(Waits, _on_kept=lambda _self, _call: None)
+
+
 def turn_not_told() -> AbstractContextManager[None]:
     """Keep a lock for whoever is next without a word to its node."""
 

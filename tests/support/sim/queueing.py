@@ -3,7 +3,8 @@
 Each is an owner on a clock of its own that asks one thing at a time. It hangs up now and then,
 also when it has lost its patience, and then often asks the same again: at another node, under the
 same idempotency key if it used one, or as the same owner. What was answered under a key is asked
-again, too. Now and then it leaves a session alone, or makes whoever holds a lock let go.
+again, too. Who is told that its place in the queue is kept mostly goes on from it. Now and then it
+leaves a session alone, or makes whoever holds a lock let go.
 """
 
 from dataclasses import dataclass, replace
@@ -22,6 +23,10 @@ LIMIT = 2
 SEVERAL_MAX = 3
 REPEATS_MAX = 4
 USED_KEPT = 6
+KEEP_MS = (300, 1_000)
+"""How long a place is kept for who asks again, shortest and longest."""
+SLICE_MS = (50, 800)
+"""How long each request waits whose place is kept."""
 SESSION_MS = (1_200, 4_000)
 """How long a session lives after each sign of life, shortest and longest."""
 
@@ -45,6 +50,8 @@ class Told:
     remaining_ms: int = 0
     is_open_ended: bool = False
     """Whether only the end of its session ends what was granted."""
+    kept_ms: int = 0
+    """How long its place in the queue is kept."""
     sent_at: float = 0.0
     """When it left the node (true seconds): what remains counts from then."""
 
@@ -90,6 +97,7 @@ class Queuer:
         self.beliefs: list[Belief] = []
         self._world = world
         self._rng = world.scheduler.random(f"queuer {name}")
+        self._places = world.scheduler.random(f"places of {name}")
         self._stopped = False
         self._again: Wish | None = None
         self._repeats = 0
@@ -188,6 +196,9 @@ class Queuer:
             int(rng.uniform(*waits_s) * 1_000) if rng.random() < 0.85 else 0,
             session,
         )
+        if wish.wait_ms and self._places.random() < 0.3:
+            wait_ms, keep_ms = (int(self._places.uniform(*span)) for span in (SLICE_MS, KEEP_MS))
+            wish = replace(wish, wait_ms=wait_ms, keep_ms=keep_ms)
         return self._keyed(wish)
 
     # On its way
@@ -223,6 +234,9 @@ class Queuer:
         self._world.closed(call)
         ask = call.operation
         ask.result = told.result
+        if told.kept_ms:
+            ask.kept_ms, ask.kept_from = told.kept_ms, told.sent_at
+            self._again = self._keyed(replace(ask.wish, key=""))
         if told.result not in _AGAIN:
             ask.returned_at = self._world.scheduler.now
         elif ask.wish.kind is not Asked.FORCE:

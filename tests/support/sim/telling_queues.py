@@ -100,9 +100,12 @@ class Log:
         )
         self.do(by or command, outcome, *begun, **more)
 
-    def queue(self, command: Asking, ticket: int, position: int = 1, **more: Any) -> None:
+    def queue(
+        self, command: Asking, ticket: int, position: int = 1, replaces: int = 0, **more: Any
+    ) -> None:
         self.asked[ticket] = command
-        queued = [
+        queued: list[Event] = self._left(replaces, Left.REPLACED) if replaces else []
+        queued += [
             QueuedEvent(
                 *self.fields(lock, command.holder),
                 ticket,
@@ -120,11 +123,19 @@ class Log:
         self.grant(command, *numbers, by=Claim(ticket, more.pop("secret", command.secret)), **more)
 
     def leave(self, ticket: int, why: Left = Left.HUNG_UP, **more: Any) -> None:
+        left = self._left(ticket, why)
+        self.do(Leave(ticket, self.asked[ticket].secret), Done(), *left, **more)
+
+    def again(self, command: Asking, ticket: int) -> None:
+        """Let an owner ask again for what it queues for."""
+        self.asked[ticket] = command
+        self.do(command, Queued(ticket, 1))
+
+    def _left(self, ticket: int, why: Left) -> list[Event]:
         command = self.asked[ticket]
-        left = [
+        return [
             LeftEvent(*self.fields(lock, command.holder), ticket, 0, why) for lock in named(command)
         ]
-        self.do(Leave(ticket, command.secret), Done(), *left, **more)
 
     def release(self, command: Asking, *numbers: int, session: int = 0, **more: Any) -> None:
         ended = [

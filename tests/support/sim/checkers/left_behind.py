@@ -3,7 +3,8 @@
 By the log, after every entry: whoever nothing keeps from what it waits for was told its turn, and
 has had it for less than the table gives it; nobody else waits longer than it wanted to, or at a
 node that was not heard of for too long. In the calm at the end every request is answered, and
-whoever is next has the lock, or has gone, within ``HANDOVER_S_MAX``.
+whoever is next has the lock, or has gone, within ``HANDOVER_S_MAX`` and the time that its place is
+kept for when it is not there.
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,13 @@ class _Watch:
     next_since: dict[int, tuple[int, float, Wait]] = field(default_factory=dict)
     """Since when (cluster time, true time) nothing keeps a wait from what it waits for."""
     heard_ms: dict[str, int] = field(default_factory=dict)
+    kept_s: dict[bytes, float] = field(init=False)
+    """For how long whose place (by its secret) is kept when the wait is over."""
+
+    def __post_init__(self) -> None:
+        """Learn who may be away for a moment."""
+        kept = [(ask.mark, ask.wish.keep_ms / 1_000) for ask in self.history.asks]
+        self.kept_s = {mark: kept_s for mark, kept_s in kept if mark and kept_s}
 
     def after(self, state: State, entry: Effects) -> Iterator[str]:
         """Look at everybody who waits after an entry."""
@@ -55,7 +63,8 @@ class _Watch:
     def _served_late(self, state: State, entry: Effects) -> Iterator[str]:
         for ticket in self.next_since.keys() - state.waits.keys():
             _, since, wait = self.next_since.pop(ticket)
-            if wait.since >= self.history.calm_from and entry.at - since > HANDOVER_S_MAX:
+            within_s = HANDOVER_S_MAX + self.kept_s.get(wait.secret.encode(), 0.0)
+            if wait.since >= self.history.calm_from and entry.at - since > within_s:
                 yield f"{wait} was next at {since:.3f}, and went at {entry.at:.3f}"
 
 
