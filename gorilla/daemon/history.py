@@ -42,10 +42,10 @@ class ReplicaHistorySource:
         """Return about ``limit`` leases of locks whose names come after ``after``, in order."""
         return self._replica.table.leases(after=after, limit=limit)
 
-    def is_held(self, resource: str, fencing_token: int) -> bool:
-        """Whether the hold of that number goes on."""
+    def lease(self, resource: str, fencing_token: int) -> Lease | None:
+        """Return the lease of that number; None when it is held no more."""
         holders = self._replica.table.holders(resource)
-        return any(lease.fencing_token == fencing_token for lease in holders)
+        return next((one for one in holders if one.fencing_token == fencing_token), None)
 
     def stamped_wall_ms(self) -> int:
         """Return the wall time of the last applied entry, as its leader stamped it."""

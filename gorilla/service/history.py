@@ -74,8 +74,8 @@ class HistorySource(Protocol):
         """Return about ``limit`` leases of locks whose names come after ``after``, in order."""
         ...
 
-    def is_held(self, resource: str, fencing_token: int) -> bool:
-        """Whether the hold of that number goes on."""
+    def lease(self, resource: str, fencing_token: int) -> Lease | None:
+        """Return the lease of that number; None when it is held no more."""
         ...
 
     def stamped_wall_ms(self) -> int:
@@ -319,9 +319,11 @@ class HistoryWriter:
     async def _settle_open(self, history: History, at: "_Settling") -> HistoryState:
         """Look through some holds that have not ended in the history, whether they have in fact."""
         holds = await history.open_holds(at.claim.cluster_id, at.token, SETTLE_MAX)
-        lost = [token for token, name in holds if not self._source.is_held(name, token)]
+        leases = [(token, self._source.lease(name, token)) for token, name in holds]
+        held = [seen(lease) for _, lease in leases if lease is not None]
+        lost = [token for token, lease in leases if lease is None]
         now_ms = self._source.stamped_wall_ms()
-        state = await history.settle(at.claim, lost=lost, now_ms=now_ms)
+        state = await history.settle(at.claim, seen=held, lost=lost, now_ms=now_ms)
         at.token = holds[-1][0] if holds else at.token
         at.is_past_open = len(holds) < SETTLE_MAX
         return state

@@ -151,9 +151,9 @@ class HistoryNode:
         found.sort(key=lambda lease: (lease.lock, lease.fencing_token))
         return [lease for lease in found if lease.lock > after][:limit]
 
-    def is_held(self, resource: str, fencing_token: int) -> bool:
+    def lease(self, resource: str, fencing_token: int) -> Lease | None:
         event = self._held().get(fencing_token)
-        return event is not None and event.lock == resource
+        return None if event is None or event.lock != resource else self._lease(event)
 
     def stamped_wall_ms(self) -> int:
         return self.applied[-1].wall_ms if self.applied else WALL_MS

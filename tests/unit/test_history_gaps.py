@@ -168,3 +168,21 @@ async def test_what_is_forgotten_while_holds_are_looked_through_lets_that_begin_
 
     open_now = {hold.fencing_token for hold in setting.history.holds.values() if not hold.ended_by}
     assert open_now == set(setting.maker.held)
+
+
+@on_virtual_time
+async def test_of_a_hold_that_ends_between_the_two_looks_no_extension_is_counted_wrongly():
+    setting = Setting()
+    token = setting.maker.acquired("held")
+    await setting.settle()
+    setting.maker.extended(token)
+    setting.maker.many(2)
+    setting.node.kept = 3
+    while setting.writer._settling is None or not setting.writer._settling.is_past_open:
+        await setting.writer.attempt()
+
+    setting.maker.released(token)
+    await setting.settle()
+
+    hold = setting.history.holds["c1", token]
+    assert (hold.extensions, hold.ended_by) == (None, EndedBy.RELEASED)
