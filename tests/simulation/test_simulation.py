@@ -135,6 +135,8 @@ def test_a_long_run_sums_up_what_happened(
         "turn-not-told",
         "extended-past-its-lifetime",
         "policy-not-asked-at-claim",
+        "leader-not-asked",
+        "gap-not-told",
     ],
 )
 def test_a_planted_bug_is_found_within_five_seeds(name: str):

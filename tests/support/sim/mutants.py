@@ -19,6 +19,7 @@ from typing_extensions import override
 from tests.support.sim import (
     planted_consensus,
     planted_deadlocks,
+    planted_events,
     planted_locks,
     planted_members,
     planted_policies,
@@ -121,9 +122,29 @@ _VIEWS = (
     Mutant(planted_views.chain_not_followed, _QUEUEING, by=("views",)),
     Mutant(planted_views.stale_told_as_latest, _QUEUEING, by=("views",)),
 )
+_WATCHING = ("watching", "watching5")
+_STREAMS = ("event streams",)
+_EVENTS = (
+    Mutant(planted_events.extension_not_told, _WATCHING, by=("event effects",)),
+    Mutant(planted_events.end_in_a_session_told_twice, _WATCHING, by=("event effects",)),
+    Mutant(planted_events.members_not_noted, _WATCHING, by=("event readers",)),
+    Mutant(planted_events.events_lost_at_snapshot, _WATCHING, by=("event logs",)),
+    Mutant(planted_events.state_not_taken_over, _WATCHING, by=("event logs",)),
+    Mutant(planted_events.events_numbered_by_node, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.ring_off_by_one, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.leader_not_asked, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.gap_not_told, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.unknown_not_told, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.hole_in_a_stream, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.rest_of_a_piece_lost, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.slow_readers_passed_over, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.streams_kept_while_cut_off, _WATCHING, by=("event readers",)),
+    Mutant(planted_events.served_while_cut_off, _WATCHING, by=("event readers",)),
+)
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for mutant in (*_CONSENSUS, *_LOCKS, *_MEMBERS, *_QUEUES, *_POLICIES, *_DEADLOCKS, *_VIEWS)
+    for group in (_CONSENSUS, _LOCKS, _MEMBERS, _QUEUES, _POLICIES, _DEADLOCKS, _VIEWS, _EVENTS)
+    for mutant in group
 }
 
 

@@ -167,14 +167,22 @@ class Audience:
 
     def catch_up(self) -> None:
         """Give everybody the time to get the last event, and note who does not."""
-        scheduler, processes = self._world.scheduler, [*self._world.nodes.values()]
-        last = max((log.last for log in map(log_of, processes) if log), default=0)
+        scheduler, nodes = self._world.scheduler, self._world.nodes.values()
+        last = max((log.last for log in map(log_of, nodes) if log), default=0)
         end = scheduler.now + CATCH_UP_S_MAX
         for one in self.watchers:
             one.hurry()
         while scheduler.now < end and self._behind(last):
             scheduler.run(scheduler.now + STEP_S[1])
-        self._watching.late += [f"{one.name} has had {one.last}" for one in self._behind(last)]
+        self._watching.late += self._behind(last)
 
-    def _behind(self, last: int) -> list[Watcher]:
-        return [one for one in self.watchers if one.last is None or one.last < last]
+    def _behind(self, last: int) -> list[str]:
+        behind = [one for one in self.watchers if one.last is None or one.last < last]
+        members = tuple(sorted({node.machine.member.name for node in self._world.nodes.values()}))
+        told = {
+            node.process.replica.table.members
+            for node in self._world.nodes.values()
+            if node.process and self.watchers
+        }
+        wrong = [f"{one} are told as the members, not {members}" for one in told - {members}]
+        return [f"{one.name} has had {one.last} of {last}" for one in behind] + sorted(wrong)
