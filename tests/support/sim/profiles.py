@@ -153,7 +153,8 @@ _BASE = (
         faults=_PARTITIONS
         | _CRASHES
         | _POWER
-        | {"member_resize": 2, "member_replace": 1, "transfer": 1, "pause_leader": 1, "compact": 2},
+        | {"member_resize": 2, "member_replace": 1, "transfer": 1, "pause_leader": 1, "compact": 2}
+        | {"drain": 1, "stop": 3},
         fault_gap_s=0.6,
         restart_s=0.5,
         clients=7,

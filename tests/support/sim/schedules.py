@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from tests.support.sim import churn, links, upgrades
+from tests.support.sim import churn, draining, links, upgrades
 
 if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
@@ -93,6 +93,8 @@ SCHEDULES: dict[str, Schedule] = {
     "member_move": churn.move,
     "member_return": churn.take_back,
     "transfer_to": churn.transfer_to,
+    "drain": draining.drain,
+    "stop": draining.stop,
     "upgrade": upgrades.upgrade,
     "roll_back": upgrades.roll_back,
     "finalise": upgrades.finalise,

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gorilla.api import feeding
 from gorilla.api.event_frames import EventFilter
+from gorilla.client.events_reading import EventReader
 from gorilla.domain import limits
 from tests.support.sim.observed_table import ObservedTable
 from tests.support.sim.patching import replaced
@@ -54,7 +55,8 @@ class Watcher:
         self._is_slow = rng.random() < 0.3
         self._is_steady = False
         self._stream: Stream | None = None
-        self._parser = Parser()
+        self._parser, self._reader = Parser(), EventReader()
+        """What takes a stream apart: by the standard, and as the client does."""
         self._heard_at = 0.0
         self._streams = 0
 
@@ -103,7 +105,8 @@ class Watcher:
         )
         world.history.watching.watches.append(watch)
         world.scheduler.note("watches", watch)
-        self._parser, self._heard_at = Parser(), world.scheduler.now
+        self._parser, self._reader = Parser(), EventReader()
+        self._heard_at = world.scheduler.now
         self._stream = Stream(world, node, watch)
 
     def _after(self) -> int | None:
@@ -116,7 +119,10 @@ class Watcher:
         data = stream.read(SLOW_BYTES if self._is_slow else 1 << 20)
         if data:
             self._heard_at = now
-        for event in self._parser.feed(data):
+        events, told = self._parser.feed(data), self._reader.feed(data)
+        if [event.number for event in events] != [one.number for one in told if one.event]:
+            self._world.history.mishaps.append(f"the client takes {data!r} for {told}")
+        for event in events:
             line = Line(now, event.type, event.number, event.json)
             stream.watch.lines.append(line)
             self._world.happens(f"told: {_kind(line)}")
