@@ -7,6 +7,9 @@ const DEADLINE_MS = 15_000; // longest call, likewise
 const PAUSE_MS = 100; // first pause after all nodes were asked; it doubles
 const PAUSE_MS_MAX = 2_000;
 const RELEASE_MS = 5_000; // a release takes no longer; the lock expires anyway
+const SLICE_S = 45; // longest wait of one request: balancers often cut what is silent for a minute
+const UNKEPT_S = 290; // the same where a node keeps no places; Node's fetch gives up after 300
+const KEEP_PLACE_S = 5; // so long a place in the queue stays for the next request
 const TIMER_MS_MAX = 2 ** 31 - 1; // a longer timer fires at once
 const NOT_SENT = new Set(["ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH"]);
 
@@ -63,11 +66,13 @@ export class Gorilla {
   #endpoints;
   #good = 0; // the endpoint that answered last
   #name;
+  #slice;
 
   /** @param {string | string[]} endpoints URLs of nodes, or of what stands before them. */
-  constructor(endpoints, { name = "js" } = {}) {
+  constructor(endpoints, { name = "js", slice = SLICE_S } = {}) {
     this.#endpoints = [endpoints].flat().map((url) => url.replace(/\/+$/, ""));
     this.#name = name;
+    this.#slice = slice;
   }
 
   /**
@@ -84,21 +89,16 @@ export class Gorilla {
   }
 
   /**
-   * Take a lock. Times are seconds.
+   * Take a lock. Times are seconds; `wait` may be Infinity.
    * @param {{timeout?: number, wait?: number, owner?: string, signal?: AbortSignal, mode?: string,
    *   limit?: number, metadata?: unknown, reason?: string}} options
    */
   async acquire(resource, { timeout = 30, wait = 0, owner, signal, ...more } = {}) {
     const who = owner ?? `${this.#name}/${crypto.randomUUID()}`;
-    const began = new Moment();
-    const body = () => {
-      const left = wait && Math.max(0.001, wait - began.ago / 1000); // 0 would not queue at all
-      return { owner: who, timeout, ...(wait && { wait: left }), ...more };
-    };
     const path = `/api/v1/locks/${encodeURIComponent(resource)}`;
     let granted;
     try {
-      granted = await this.ask("POST", path, { body, signal, patience: wait * 1000 });
+      granted = await this.#queue(path, { owner: who, timeout, ...more }, wait, signal);
       // After a wait the lease counts from the grant, which nobody here saw: ask what is left.
       const isLate = granted.body.waited !== undefined;
       const answer = isLate ? await this.ask("GET", `${path}/${granted.body.token}`) : granted;
@@ -107,6 +107,30 @@ export class Gorilla {
       const isNothing = !granted && (error instanceof Refused || error instanceof Unavailable);
       if (!isNothing && owner === undefined) this.#undo(path, who);
       throw error;
+    }
+  }
+
+  /** Ask for a lock; a long wait is made of several requests, each keeping its place for the next. */
+  async #queue(path, wanted, wait, signal) {
+    const began = new Moment();
+    for (let keeps = true; ; ) {
+      const left = wait - began.ago / 1000;
+      const isKept = keeps && left > this.#slice;
+      const slice = Math.max(0, Math.min(left, keeps ? this.#slice : UNKEPT_S));
+      const asked = new Moment();
+      const body = () => {
+        if (!wait) return wanted;
+        const rest = Math.max(0.001, slice - asked.ago / 1000); // 0 would not queue at all
+        return { ...wanted, wait: rest, ...(isKept && { keepPlace: KEEP_PLACE_S }) };
+      };
+      try {
+        return await this.ask("POST", path, { body, signal, patience: slice * 1000 });
+      } catch (error) {
+        const isUnknown = error.problem?.errors?.some(({ field }) => field === "keepPlace");
+        const isSlice = error.code === "wait_timeout" && wait - began.ago / 1000 > 0.1;
+        if (!isSlice && !isUnknown) throw error;
+        keeps &&= !isUnknown; // a node of an earlier release
+      }
     }
   }
 

@@ -55,3 +55,29 @@ export async function busyNode(status = 503, code = "no_quorum") {
     },
   };
 }
+
+/** A node that does not know a field, and has no lock for those who leave it out. */
+export async function refusingNode(field) {
+  const bodies = [];
+  const server = http.createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = JSON.parse(Buffer.concat(chunks).toString());
+    bodies.push(body);
+    const errors = [{ field, message: "is not a known field" }];
+    const unknown = { status: 400, code: "invalid_request", detail: "No.", errors };
+    const held = { status: 409, code: "lock_held", detail: "Another owner holds the lock." };
+    const problem = field in body ? unknown : held;
+    response.writeHead(problem.status, { "content-type": "application/problem+json" });
+    response.end(JSON.stringify(problem));
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    bodies,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}

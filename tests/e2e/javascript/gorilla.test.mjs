@@ -11,7 +11,7 @@ import {
   Refused,
   Unavailable,
 } from "../../../docs/examples/gorilla.mjs";
-import { busyNode, proxyOf } from "./faulty.mjs";
+import { busyNode, proxyOf, refusingNode } from "./faulty.mjs";
 
 const nodes = process.env.NODES.split(",");
 const pids = process.env.PIDS.split(",").map(Number);
@@ -94,6 +94,44 @@ test("a wait that runs out is refused as such", async () => {
   const refused = gorilla.acquire(resource, { wait: 0.3 });
   await assert.rejects(refused, { code: "wait_timeout", status: 409 });
   await held.release();
+});
+
+test("a long wait keeps its place from one request to the next", async () => {
+  const resource = fresh("slices");
+  const held = await gorilla.acquire(resource, { timeout: 60 });
+  const patient = new Gorilla(nodes, { slice: 0.4 });
+  const first = patient.acquire(resource, { wait: 30, owner: "first" });
+  await until(async () => (await show(resource)).waiters.length === 1, "the first");
+  const second = gorilla.acquire(resource, { wait: 30, owner: "second" });
+  await until(async () => (await show(resource)).waiters.length === 2, "the second");
+  const { since } = (await show(resource)).waiters[0];
+  await sleep(2_000);
+  const waiters = (await show(resource)).waiters;
+  assert.deepEqual(waiters.map((waiter) => waiter.owner), ["first", "second"]);
+  assert.equal(waiters[0].since, since);
+  await held.release();
+  await (await first).release();
+  await (await second).release();
+  const vain = await gorilla.acquire(resource, { timeout: 60 });
+  const began = Date.now();
+  await assert.rejects(patient.acquire(resource, { wait: 1 }), { code: "wait_timeout" });
+  assert(Date.now() - began < 1_500);
+  assert.equal((await show(resource)).waiters.length, 0);
+  await vain.release();
+});
+
+test("a node of an earlier release is asked to wait as before", async () => {
+  const node = await refusingNode("keepPlace");
+  const earlier = new Gorilla(node.url, { slice: 1 });
+  await assert.rejects(earlier.acquire(fresh("earlier"), { wait: 60 }), { code: "lock_held" });
+  assert.deepEqual(
+    node.bodies.map((body) => [Math.round(body.wait), body.keepPlace]),
+    [
+      [1, 5],
+      [60, undefined],
+    ],
+  );
+  node.close();
 });
 
 test("a wait that is aborted leaves the queue, and takes nothing", async () => {
