@@ -347,3 +347,30 @@ def test_a_stream_that_a_node_keeps_while_it_is_cut_off_is_found(looks, ended_at
     history.watching.watches.append(watch)
 
     assert bool(objections(event_readers.check, history)) is is_found
+
+
+@pytest.mark.parametrize(
+    ("told_at", "calm_from", "is_slow", "is_found"),
+    [
+        (0.1, 0.0, False, False),
+        (2.0, 0.0, False, True),
+        (2.0, 0.0, True, False),
+        (2.0, 1.9, False, False),
+        (2.0, 9.0, False, False),
+    ],
+)
+def test_an_event_that_is_told_late_in_the_calm_is_found(
+    told_at: float, calm_from: float, is_slow: bool, is_found: bool
+):
+    log = four_events()
+    history = log.history
+    history.calm_from = calm_from
+    watch = Watch(
+        watcher="eve", number=1, node="n0", wanted=EventFilter(), after=0, asked_at=0.0,
+        is_slow=is_slow,
+    )  # fmt: skip
+    watch.opened = LogKept(at=0.0, node="n0", life=1, index=0, first=1, last=0, kept_max=9)
+    watch.lines = [line(history, 1, at=told_at)]
+    history.watching.watches.append(watch)
+
+    assert bool(objections(event_readers.check, history)) is is_found

@@ -138,6 +138,7 @@ _EVENTS = (
     Mutant(planted_events.hole_in_a_stream, _WATCHING, by=_STREAMS),
     Mutant(planted_events.rest_of_a_piece_lost, _WATCHING, by=_STREAMS),
     Mutant(planted_events.slow_readers_passed_over, _WATCHING, by=_STREAMS),
+    Mutant(planted_events.news_not_told, _WATCHING, by=("event readers",)),
     Mutant(planted_events.streams_kept_while_cut_off, _WATCHING, by=("event readers",)),
     Mutant(planted_events.served_while_cut_off, _WATCHING, by=("event readers",)),
 )

@@ -158,6 +158,11 @@ def slow_readers_passed_over() -> AbstractContextManager[None]:
     return replaced(EventFeed, _feed=feed)
 
 
+def news_not_told() -> AbstractContextManager[None]:
+    """Wake nobody when something happens."""
+    return replaced(EventLog, _wake=lambda _self: None)
+
+
 def streams_kept_while_cut_off() -> AbstractContextManager[None]:
     """Keep the readers of a node that hears nothing any more."""
     return replaced(EventFeed, _is_unserved=lambda _self, _now_s: False)

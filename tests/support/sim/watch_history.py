@@ -50,6 +50,8 @@ class Watch:
     after: int | None
     """The event to go on after; None: from now."""
     asked_at: float
+    is_slow: bool = False
+    """Whether its reader takes its time."""
     life: int = 0
     asked: LogKept | None = None
     """When the request was there."""

@@ -102,6 +102,7 @@ class Watcher:
             wanted=self.wanted,
             after=self._after(),
             asked_at=world.scheduler.now,
+            is_slow=self._is_slow,
         )
         world.history.watching.watches.append(watch)
         world.scheduler.note("watches", watch)

@@ -1,18 +1,23 @@
 """Nobody who watches is left in silence.
 
 Some time after the last fault everybody has had the last event, and the members told last are the
-members. While faults go on, a node that has not been ready for long ends its streams, so that its
-readers go to one that hears more.
+members. In the calm at the end whoever reads is told at once. While faults go on, a node that has
+not been ready for long ends its streams, so that its readers go to one that hears more.
 """
 
 from collections.abc import Iterator
 
+from tests.support.sim.happened import Happened
 from tests.support.sim.history import History
 from tests.support.sim.streaming import LIMITS
 from tests.support.sim.watch_history import Watch
 
 SILENCE_S_MAX = LIMITS.unserved_s_max + 2 * LIMITS.sweep_s + 1.0
 """How long a node that is not ready may keep a stream; the last second is for a busy disk."""
+
+TOLD_S_MAX = 0.5
+"""How long after its entry was applied anywhere an event is told in the calm: less than a heartbeat
+takes, with which everything is told that was forgotten."""
 
 
 def check(history: History) -> Iterator[str]:
@@ -23,6 +28,21 @@ def check(history: History) -> Iterator[str]:
         for since, until in unready.get((watch.node, watch.life), []):
             if _overlap(watch, since, until) > SILENCE_S_MAX:
                 yield f"{watch} goes on while its node is not ready ({since:.3f} to {until:.3f})"
+    happened = Happened(history)
+    for watch in history.watching.watches:
+        yield from _told_late(watch, happened, history.calm_from)
+
+
+def _told_late(watch: Watch, happened: Happened, calm_from: float) -> Iterator[str]:
+    if watch.opened is None or watch.is_slow:
+        return
+    since = max(calm_from, watch.opened.at)
+    for line in watch.lines:
+        is_event = line.kind not in {"position", "gap"} and happened.event(line.number)
+        if line.at >= since and is_event:
+            at = max(since, happened.times[line.number - 1])
+            if line.at - at > TOLD_S_MAX:
+                yield f"{watch} tells {line}, which was at {at:.3f}"
 
 
 def _unready(history: History) -> dict[tuple[str, int], list[tuple[float, float]]]:
