@@ -76,7 +76,7 @@ def _grant_routes(calls: LockCalls) -> tuple[Route, ...]:
             description="Grants the lock if nobody holds it. The owner that holds it already gets "
             "the same id and token again, held until the later of the old expiry and now + "
             "timeout: asking again after a lost answer is safe. With wait it queues, first come, "
-            "first served.",
+            "first served; with keepPlace whoever asks again goes on from its place.",
             takes_key=True,
             body=AcquireBody,
             body_rules=ONE_OF_TIMEOUT_AND_SESSION,

@@ -123,7 +123,12 @@ class QueuedEventBody(_OfLock, frozen=True, kw_only=True, tag_field="type", tag=
     mode: Mode
     limit: Limit | UnsetType = UNSET
     position: Annotated[int, Meta(ge=1)]
-    wait: Annotated[Seconds, Meta(description="How long it will wait at most.")]
+    wait: Annotated[
+        Seconds,
+        Meta(
+            description="How long it will wait at most, the time included that its place is kept."
+        ),
+    ]
     blocked_by: Annotated[
         tuple[str, ...],
         Meta(
