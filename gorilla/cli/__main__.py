@@ -11,8 +11,7 @@ PACKAGES: Final = frozenset({"click", "rich", "yaml"})
 def main() -> NoReturn:
     """Run ``gorilla``, or say what to install before."""
     # A Ctrl-C while modules are loaded ends the program without a word, as in any other.
-    interrupts = signal.getsignal(signal.SIGINT)
-    if interrupts is signal.default_int_handler:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from gorilla.cli.app import main as run  # noqa: PLC0415 - it needs packages of an extra
@@ -20,7 +19,6 @@ def main() -> NoReturn:
         if error.name not in PACKAGES:
             raise
         sys.exit(_not_installed(error.name))
-    signal.signal(signal.SIGINT, interrupts)
     run()
 
 

@@ -3,7 +3,6 @@
 import getpass
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from typing_extensions import override
 
 from gorilla.cli import contexts
 from gorilla.cli.failures import CommandError, Exit, Failure, OutputClosed, explained
+from gorilla.cli.interrupting import INTERRUPTS
 from gorilla.cli.options import Noun
 from gorilla.cli.output import Output, close_quietly
 from gorilla.cli.tables import visible
@@ -203,6 +203,8 @@ class Root(Noun):
         try:
             with self.make_context(name, args) as context:
                 result = self.invoke(context)
+                # Nothing is left to be released; what is closed now need not be.
+                INTERRUPTS.is_over = True
             if sys.stdout is not None:
                 Output().flush()
         except click.exceptions.Exit as ended:
@@ -275,10 +277,18 @@ def _prepare_streams() -> None:
 
 def main() -> NoReturn:
     """Run ``gorilla``."""
-    # SIGTERM ends a command as Ctrl-C does: what it holds is released.
-    signal.signal(signal.SIGTERM, _end)
-    root.main(prog_name=PROGRAM)
+    code: int = Exit.INTERRUPTED
+    try:
+        INTERRUPTS.hear()
+        code = _run()
+    except KeyboardInterrupt:
+        # While it was told how the command ended, which nobody waits for.
+        INTERRUPTS.is_interrupted = True
+    INTERRUPTS.leave(code)
 
 
-def _end(number: int, _frame: object) -> NoReturn:
-    sys.exit(128 + number)
+def _run() -> int:
+    try:
+        root.main(prog_name=PROGRAM)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else Exit.OK

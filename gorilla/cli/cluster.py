@@ -60,7 +60,7 @@ def status(cli: Cli, *, watch: bool, interval: float) -> int:
 
     looker = looker_of(cli)
     if watch:
-        watched(looker, cli.out, interval)
+        return 128 + watched(looker, cli.out, interval)
     around = look_around(looker, cli.out.passing)
     cli.out.show(document_of(around), *around_views(around))
     if around.best is None:

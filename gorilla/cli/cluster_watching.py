@@ -16,6 +16,7 @@ from gorilla.cli.cluster_shown import (
 )
 from gorilla.cli.failures import CommandError, Exit, explained
 from gorilla.cli.output import Output
+from gorilla.cli.renewing import Renewing
 from gorilla.wire.bodies import ClusterBody
 
 INTERVAL_S: Final = 1.0
@@ -67,20 +68,19 @@ class Pages:
         self._out.flush()
 
 
-def watch(
-    looker: Looker,
-    out: Output,
-    interval_s: float,
-    pause: Callable[[float], None] = time.sleep,
-) -> None:
-    """Show the status of the cluster until Ctrl-C; a cluster that does not answer is told."""
+def watch(looker: Looker, out: Output, interval_s: float) -> int:
+    """Show the status of the cluster until Ctrl-C; a cluster that does not answer is told.
+
+    Returns:
+        The signal that ended it.
+
+    """
     pages = Pages(out)
-    with pages.open():
-        while True:
-            around = look_around(looker)
+    with Renewing(lambda: look_around(looker), interval_s) as renewing, pages.open():
+        for around in renewing:
             blocks = ["\n".join(out.laid_out(one)) for one in around_views(around)]
             pages.show(document_of(around), "\n\n".join(blocks) + "\n")
-            pause(interval_s)
+    return renewing.ended_by
 
 
 def document_of(around: Around) -> Status | Unanswered:

@@ -12,6 +12,7 @@ from gorilla.cli.app import Cli
 from gorilla.cli.failures import Exit, explained
 from gorilla.cli.options import Seconds, Verb
 from gorilla.cli.output import WIDTH_DEFAULT
+from gorilla.cli.renewing import Renewing
 from gorilla.cli.tables import laid_out
 from gorilla.cli.times import wall_now, wire_time
 from gorilla.cli.top_figures import Samples, Standing, most_contended, plain, standing
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 REFRESH_S: Final = 2.0
 PAGE_S_MAX: Final = 3.0
 """Longest time for what a page shows, before it tells that nobody answers (seconds)."""
+
+Page = Standing | RequestRefused | Unavailable
+"""What is shown next."""
 
 LOCKS_MAX: Final = 5_000
 """Locks that are listed for a page."""
@@ -78,6 +82,13 @@ class Looking:
                 else:
                     return
 
+    def look_or_tell(self) -> Page:
+        """Return how things stand, or why that can't be seen just now."""
+        try:
+            return self.look()
+        except (RequestRefused, Unavailable) as error:
+            return error
+
     def look(self) -> Standing:
         """Return how things stand."""
         cluster = self._client.cluster.status()
@@ -124,14 +135,12 @@ def top(cli: Cli, /, prefix: str | None, *, once: bool, interval: float) -> int:
             cli.out.show(plain(found, ROWS_PLAIN))
         return Exit.OK
     looking.follow()
-    try:
+    with Renewing(looking.look_or_tell, interval) as renewing:
         if cli.out.on_terminal and cli.out.form == "table":
-            _live(cli, looking, interval)
+            _live(cli, renewing)
         else:
-            _pages(cli, looking, interval)
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    return Exit.OK
+            _pages(cli, renewing)
+    return 128 + renewing.ended_by
 
 
 def _show_plain(cli: Cli, found: Standing) -> None:
@@ -141,29 +150,26 @@ def _show_plain(cli: Cli, found: Standing) -> None:
     cli.out.show_next(plain(found, ROWS_PLAIN), "\n".join(lines))
 
 
-def _pages(cli: Cli, looking: Looking, interval_s: float) -> None:
-    while True:
-        _show_plain(cli, looking.look())
-        threading.Event().wait(interval_s)
-        if cli.out.form == "table":
+def _pages(cli: Cli, renewing: Renewing[Page]) -> None:
+    for count, one in enumerate(renewing):
+        if isinstance(one, GorillaError):
+            raise one
+        if count and cli.out.form == "table":
             cli.out.write("\n")
+        _show_plain(cli, one)
 
 
-def _live(cli: Cli, looking: Looking, interval_s: float) -> None:
+def _live(cli: Cli, renewing: Renewing[Page]) -> None:
     from rich.console import Console  # noqa: PLC0415 - only a live page needs it
     from rich.live import Live  # noqa: PLC0415
 
     console = Console(no_color=not cli.out.color, highlight=False, markup=False)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         last: Standing | None = None
-        while True:
-            trouble = ""
-            try:
-                last = looking.look()
-            except (RequestRefused, Unavailable) as error:
-                trouble = explained(error).sentence
+        for one in renewing:
+            trouble = explained(one).sentence if isinstance(one, GorillaError) else ""
+            last = last if isinstance(one, GorillaError) else one
             _draw(live, last, trouble, color=cli.out.color)
-            threading.Event().wait(interval_s)
 
 
 def _draw(live: "Live", found: Standing | None, trouble: str, *, color: bool) -> None:

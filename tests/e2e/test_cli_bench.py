@@ -138,6 +138,7 @@ def test_no_cluster_at_all_is_told():
 
 
 def test_a_cluster_that_dies_under_load_is_failures_and_an_end(node):
+    before = node.ask("n1", "/api/v1/cluster")["fencingCounter"]
     bench = started(
         "bench",
         "--connections",
@@ -148,6 +149,7 @@ def test_a_cluster_that_dies_under_load_is_failures_and_an_end(node):
         "json",
         GORILLA_ENDPOINTS=node.url("n1"),
     )
+    until(lambda: node.ask("n1", "/api/v1/cluster")["fencingCounter"] > before, "a load")
     time.sleep(1.2)
     node.kill("n1")
     out, err = bench.communicate(timeout=25)
