@@ -25,6 +25,9 @@ LEAVE_RETRY_S: Final = 0.05
 REMOVED_S: Final = 0.5
 """How long a node that was removed lets answers under way go out before it ends (seconds)."""
 
+LEADERLESS_S: Final = 2.0
+"""How long nobody may lead before that is a warning: longer than an election, or a handover."""
+
 Condition = tuple[Callable[[], bool], "asyncio.Future[None]"]
 
 
@@ -58,6 +61,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._has_changed = False
         self._seen: tuple[int, str | None] = (-1, None)
+        self._leaderless: asyncio.TimerHandle | None = None
         self._view: ConsensusView | None = None
         self._is_stopped = False
         self._leaving: asyncio.Future[None] | None = None
@@ -75,7 +79,7 @@ class Driver:
     def stop(self) -> None:
         """Run no more turns."""
         self._is_stopped = True
-        for handle in (self._soon, self._timer):
+        for handle in (self._soon, self._timer, self._leaderless):
             if handle is not None:
                 handle.cancel()
 
@@ -123,11 +127,19 @@ class Driver:
         leader = self.view().leader
         if leader is None:
             if self._seen[1] is not None:
-                log.warning("no leader with a majority is known (term %d)", term)
-        elif leader_id == self._engine.me.id:
+                log.info("no leader with a majority is known (term %d)", term)
+                self._leaderless = self._loop.call_later(LEADERLESS_S, self._warn)
+            return
+        if self._leaderless is not None:
+            self._leaderless.cancel()
+        if leader_id == self._engine.me.id:
             log.info("leads term %d", term)
         else:
             log.info("follows %s in term %d", leader.name, term)
+
+    def _warn(self) -> None:
+        term, _ = self._engine.leadership()
+        log.warning("no leader with a majority is known for %g s (term %d)", LEADERLESS_S, term)
 
     def _fail(self, error: BaseException) -> None:
         self.stop()

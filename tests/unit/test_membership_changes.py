@@ -1,9 +1,11 @@
 """Changes of the cluster, asked for at any node, while links break and leaders come and go."""
 
 import asyncio
+import logging
 
 import pytest
 
+from gorilla.consensus.driver import LEADERLESS_S
 from gorilla.consensus.membership.messages import decode_answer
 from gorilla.consensus.roster import RemovedError
 from gorilla.service.errors import (
@@ -299,3 +301,37 @@ async def test_what_this_release_does_not_understand_is_refused_and_stops_nobody
     assert decode_answer(answers[0]["answer"]).reason == "unsupported"
     assert leader.failures == []
     assert (await town.leader()) is leader
+
+
+def warnings(caplog):
+    return [one.message for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def test_a_planned_handover_warns_nobody(town, caplog):
+    await town.leader()
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "gorilla.consensus.driver"):
+        for name in "abc":
+            await town.change(town.nodes["a"], TransferLeadership(to=name))
+            await town.until(lambda name=name: all(leads(one, name) for one in town.nodes.values()))
+
+    told = [one.message for one in caplog.records if one.name == "gorilla.consensus.driver"]
+    assert any("no leader" in one for one in told)
+    assert warnings(caplog) == []
+
+
+def leads(node, name):
+    leader = node.driver.view().leader
+    return leader is not None and leader.name == name
+
+
+async def test_that_nobody_leads_is_a_warning_when_it_lasts(town, caplog):
+    leader = await town.leader()
+    for other in [node for node in town.nodes.values() if node is not leader]:
+        town.stop(other)
+
+    await town.until(lambda: warnings(caplog))
+
+    assert warnings(caplog)[0].startswith(
+        f"no leader with a majority is known for {LEADERLESS_S:g}"
+    )
