@@ -289,8 +289,7 @@ class History(Protocol):
 
         Args:
             claim: Who writes. The first call keeps every earlier leader out.
-            seen: What is held now. What is known of it already stays, but for when it ends by
-                itself, and for how often it was extended, which nobody knows any more.
+            seen: What is held now. How often that was extended, nobody knows any more.
             lost: Tokens that are held no more; where no end is known, it is unknown.
             now_ms: Wall time of the look, the latest at which those can have ended.
             is_done: Whether this was all.

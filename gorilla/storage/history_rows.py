@@ -36,6 +36,11 @@ _REPLACED: Final = ", ".join(
     f"{name} = EXCLUDED.{name}" for name in _HOLD_COLUMNS.split(", ") if name != "cluster_id"
 )
 
+_GRANTED: Final = (
+    "CASE WHEN h.is_grant_known THEN h.granted_at"
+    " ELSE LEAST(h.granted_at, to_timestamp(r.granted_ms / 1000.0)) END"
+)
+
 # The names in these texts are the constants above; what is sent is bound.
 ADD_HOLDS: Final = text(
     f"WITH added AS (INSERT INTO history_holds ({_HOLD_COLUMNS})"  # noqa: S608
@@ -48,22 +53,21 @@ ADD_HOLDS: Final = text(
 ADD_SEEN: Final = text(
     f"WITH added AS (INSERT INTO history_holds ({_HOLD_COLUMNS})"  # noqa: S608
     f" SELECT {_hold_values('NULL')} FROM {_SENT_HOLDS}"
-    " ON CONFLICT (cluster_id, fencing_token) DO UPDATE SET until_at = EXCLUDED.until_at,"
-    " extensions = NULL WHERE history_holds.ended_at IS NULL"
+    f" ON CONFLICT (cluster_id, fencing_token) DO UPDATE SET {_REPLACED}"
+    " WHERE history_holds.ended_at IS NULL"
     " RETURNING (xmax = 0) AS is_new) SELECT count(*) FILTER (WHERE is_new) FROM added"
 )
-"""Holds that were seen in the lock table. Of one that is known some extensions may be missing."""
+"""Holds that were seen in the lock table: all is known of them but how often they were extended."""
 
 CHANGE_HOLDS: Final = text(
     f"WITH sent AS MATERIALIZED (SELECT * FROM {_SENT_HOLDS}),"  # noqa: S608
     " changed AS (UPDATE history_holds AS h SET"
-    " granted_at = CASE WHEN h.is_grant_known THEN h.granted_at"
-    " ELSE LEAST(h.granted_at, to_timestamp(r.granted_ms / 1000.0)) END,"
+    f" granted_at = {_GRANTED},"
     " extensions = CASE WHEN :settled THEN h.extensions + r.extensions END,"
     " until_at = CASE WHEN r.extensions > 0 THEN to_timestamp(r.until_ms / 1000.0)"
     " ELSE h.until_at END,"
     " ended_at = CASE WHEN r.ended_ms IS NULL THEN h.ended_at"
-    " ELSE GREATEST(h.granted_at, to_timestamp(r.ended_ms / 1000.0)) END,"
+    f" ELSE GREATEST({_GRANTED}, to_timestamp(r.ended_ms / 1000.0)) END,"
     " ended_by = COALESCE(r.ended_by, h.ended_by),"
     " end_reason = COALESCE(r.end_reason, h.end_reason),"
     " forced_by = COALESCE(r.forced_by, h.forced_by),"

@@ -114,9 +114,9 @@ class MemoryHistory:
             return state
         for change in seen:
             key = (claim.cluster_id, change.fencing_token)
-            known = self.holds.setdefault(key, _held(claim.cluster_id, change, None))
-            if known.ended_ms is None:
-                self._replace(known, until_ms=change.until_ms, extensions=None)
+            known = self.holds.get(key)
+            if known is None or known.ended_ms is None:
+                self.holds[key] = _held(claim.cluster_id, change, None)
         for token in lost:
             hold = self.holds[claim.cluster_id, token]
             if hold.ended_ms is None:
@@ -214,7 +214,7 @@ class MemoryHistory:
             fields["until_ms"] = change.until_ms
         if change.ended_ms is not None:
             fields |= {
-                "ended_ms": max(old.granted_ms, change.ended_ms),
+                "ended_ms": max(fields.get("granted_ms", old.granted_ms), change.ended_ms),
                 "ended_by": change.ended_by,
                 "end_reason": change.end_reason,
                 "forced_by": change.forced_by,

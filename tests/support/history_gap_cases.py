@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from gorilla.service.history_folding import fold, seen
-from gorilla.service.history_records import Beginning, EndedBy, Gap, History
+from gorilla.service.history_records import Beginning, Claim, EndedBy, Gap, History, Question
 from tests.support.history_cases import CASES, ONE, at, begun, case, found, holds
 from tests.support.history_events import EventMaker, HistoryNode
 
@@ -109,6 +109,45 @@ async def it_is_not_known_either_where_later_events_come_before_the_look(history
     rows = {hold.resource: hold for hold in await holds(history)}
     assert (rows["old"].extensions, rows["old"].ended_by) == (None, EndedBy.RELEASED)
     assert (rows["new"].extensions, rows["new"].ended_by) == (1, EndedBy.RELEASED)
+
+
+@case
+async def what_is_seen_of_a_hold_whose_grant_was_missed_tells_of_the_grant(
+    history: History,
+) -> None:
+    maker = EventMaker()
+    maker.acquired("db", slots=3, session=2, waited_ms=5, reason="mine")
+    maker.extended(1)
+    beginning = Beginning(number=1, at_ms=at(1), is_whole=False, fencing_floor=0)
+    await history.begin(ONE, beginning)
+    await history.append(ONE, 1, fold(maker.made[1:]))
+    [lease] = HistoryNode(maker).leases("", 10)
+
+    await history.settle(ONE, seen=[seen(lease)])
+
+    [row] = await holds(history)
+    assert (row.granted_ms, row.is_grant_known, row.extensions) == (at(1), True, None)
+    assert (row.slots, row.session, row.waited_ms, row.reason) == (3, 2, 5, "mine")
+    assert (await history.state("c1")).hold_count == 1
+
+
+@case
+async def where_clocks_differ_an_end_is_the_same_one_by_one_and_at_once(history: History) -> None:
+    maker = EventMaker()
+    token = maker.acquired("db")
+    maker.extended(token)
+    maker.released(token)
+    slow = replace(maker.made[2], wall_ms=at(2) - 5_000)
+    for cluster, runs in (("c1", [[maker.made[1], slow]]), ("c2", [[maker.made[1]], [slow]])):
+        claim = Claim(cluster, 1)
+        await history.begin(claim, Beginning(number=1, at_ms=0, is_whole=False, fencing_floor=0))
+        for run in runs:
+            await history.append(claim, run[0].number - 1, fold(run))
+
+    rows = [(await history.find(cluster, Question())).entries[0] for cluster in ("c1", "c2")]
+
+    ended = {(row.granted_ms, row.ended_ms) for row in rows}
+    assert ended == {(at(2) - 5_020, at(2) - 5_000)}
 
 
 @case
