@@ -135,7 +135,7 @@ def test_a_long_run_sums_up_what_happened(
         "turn-not-told",
         "extended-past-its-lifetime",
         "policy-not-asked-at-claim",
-        "leader-not-asked",
+        "state-not-taken-over",
         "gap-not-told",
     ],
 )

@@ -161,7 +161,7 @@ _BASE = (
         inspectors=1,
         watchers=6,
         events_kept=(15, 40, 4_096),
-        events_remembered=25,
+        events_remembered=10,
     ),
     Profile(
         name="backlog",  # long tails of the log that nobody has committed, in many appends

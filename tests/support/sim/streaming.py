@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.sim.parts import Process
     from tests.support.sim.world import World
 
-LIMITS = HttpLimits(heartbeat_s=0.8, sweep_s=0.2, unserved_s_max=1.0, reader_s_max=0.8)
+LIMITS = HttpLimits(heartbeat_s=0.8, sweep_s=0.2, unserved_s_max=0.7, reader_s_max=0.8)
 FULL_BYTES = 3_000
 """What a reader may leave unread until it counts as full, and has a quarter of it left again."""
 HEAD_S_MAX = 0.01

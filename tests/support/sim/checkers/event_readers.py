@@ -12,8 +12,8 @@ from tests.support.sim.history import History
 from tests.support.sim.streaming import LIMITS
 from tests.support.sim.watch_history import Watch
 
-SILENCE_S_MAX = LIMITS.unserved_s_max + 2 * LIMITS.sweep_s + 1.0
-"""How long a node that is not ready may keep a stream; the last second is for a busy disk."""
+SILENCE_S_MAX = LIMITS.unserved_s_max + 2 * LIMITS.sweep_s + 0.7
+"""How long a node that is not ready may keep a stream; what is added is for a busy disk."""
 
 TOLD_S_MAX = 0.5
 """How long after its entry was applied anywhere an event is told in the calm: less than a heartbeat
