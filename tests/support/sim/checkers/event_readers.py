@@ -16,8 +16,8 @@ SILENCE_S_MAX = LIMITS.unserved_s_max + 2 * LIMITS.sweep_s + 0.7
 """How long a node that is not ready may keep a stream; what is added is for a busy disk."""
 
 TOLD_S_MAX = 0.5
-"""How long after its entry was applied anywhere an event is told in the calm: less than a heartbeat
-takes, with which everything is told that was forgotten."""
+"""How long after its entry was applied anywhere, or what came before was told, an event is told in
+the calm: less than a heartbeat takes, with which everything is told that was forgotten."""
 
 
 def check(history: History) -> Iterator[str]:
@@ -38,11 +38,14 @@ def _told_late(watch: Watch, happened: Happened, calm_from: float) -> Iterator[s
         return
     since = max(calm_from, watch.opened.at)
     for line in watch.lines:
-        is_event = line.kind not in {"position", "gap"} and happened.event(line.number)
-        if line.at >= since and is_event:
+        if line.at < since:
+            continue
+        if line.kind not in {"position", "gap"} and happened.event(line.number) is not None:
+            # Who has much to catch up with gets it piece by piece.
             at = max(since, happened.times[line.number - 1])
             if line.at - at > TOLD_S_MAX:
-                yield f"{watch} tells {line}, which was at {at:.3f}"
+                yield f"{watch} tells {line}, which was due at {at:.3f}"
+        since = line.at
 
 
 def _unready(history: History) -> dict[tuple[str, int], list[tuple[float, float]]]:
