@@ -18,6 +18,7 @@ from gorilla.cli.guard_family import named
 from gorilla.cli.guard_link import Ended, NotStarted
 from gorilla.cli.guard_plan import Why
 from gorilla.cli.run_grip import TakenGrip, Taker, Wish
+from gorilla.cli.run_news import TIMEOUT_S_MIN, News
 from gorilla.cli.run_task import GivenUp, Task
 from gorilla.cli.run_wrapper import Wrapper
 from gorilla.client.clock import now_s
@@ -69,6 +70,7 @@ class Job:
         self._words = words
         self._wish = wish
         self._client: Client | None = None
+        self._watching: Client | None = None
         os.environ.pop("GORILLA_LOCK_TOKEN", None)  # it may be of another lock
         has_terminal = _has_terminal()
         self._has_terminal = has_terminal
@@ -121,16 +123,31 @@ class Job:
             CommandError: It can't be executed.
 
         """
+        news = self._news(grip)
         try:
             task = Task(grip.lease, grip.facts(with_token=with_token), waits_for_all)
             ended = self.wrapper.run(grip, task)
         except LockLost as lost:
             self.say(f"{lost}; its command was not started")
             return Ran(Exit.LOST, was_lost=True)
+        finally:
+            news.end()
+        if news.told is not None:
+            self.say(news.told)
         lost_later = self._let_go(grip)
         if isinstance(ended, NotStarted):
             raise _not_executed(self._words[0], ended.number)
         return self._judged(ended, lost_later)
+
+    def _news(self, grip: TakenGrip) -> News:
+        """Follow what becomes of the lock, where that tells anything sooner."""
+        if self._watching is None:
+            # One of its own: what it learns of nodes has no part in extensions.
+            self._watching = self._cli.client(deadline_s=self._cli.settings.deadline_s)
+        news = News(self._watching, self._wish.resource, self._wish.owner, grip.fencing_token)
+        if grip.lease.timeout_s >= TIMEOUT_S_MIN:
+            news.follow(self.wrapper.revoked)
+        return news
 
     def _let_go(self, grip: TakenGrip) -> LockLost | None:
         """Release the lock; return why it was lost before, if it was."""

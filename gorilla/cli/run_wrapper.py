@@ -137,6 +137,10 @@ class Wrapper:
 
     def lost(self, _error: LockLost) -> None:
         """Let the command be ended; called from any thread."""
+        self.revoked()
+
+    def revoked(self) -> None:
+        """Let it be ended because the cluster says that the hold is over; likewise."""
         self._guard.link.say(End(Why.LOST))
 
     # -- the command

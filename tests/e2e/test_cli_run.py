@@ -229,7 +229,9 @@ def test_a_lock_that_is_forced_away_ends_the_command_at_the_next_extension(optio
 
 
 def test_a_lock_that_was_lost_shortly_before_the_command_ended_is_told(gorilla):
-    words = ["run", "late", "--", "sh", "-c", "while ! [ -e go ]; do sleep 0.02; done"]
+    # So short a lease is not followed: only its next extension would tell.
+    script = "while ! [ -e go ]; do sleep 0.02; done"
+    words = ["run", "late", "--timeout", "5.9", "--", "sh", "-c", script]
     run = gorilla.start(*words)
     gorilla.until_held("late")
     call(gorilla.urls[1], "DELETE", "/api/v1/locks/late?reason=night")
@@ -242,10 +244,10 @@ def test_a_lock_that_was_lost_shortly_before_the_command_ended_is_told(gorilla):
 
 def test_a_release_that_nobody_confirms_is_told_with_the_time_that_is_left(nodes, gorilla):
     tunnels = Tunnels(list(nodes.http.values()))
-    script = "while ! [ -e go ]; do sleep 0.02; done; exit 3"
+    script = "touch begun; while ! [ -e go ]; do sleep 0.02; done; exit 3"
     words = ["run", "unsure", "--timeout", "30", "--", "sh", "-c", script]
     run = gorilla.start(*words, urls=tunnels.urls)
-    gorilla.until_held("unsure")
+    until((gorilla.directory / "begun").exists, "the command runs")
     tunnels.set(State.SHUT)
     (gorilla.directory / "go").touch()
     done = ended(run)
