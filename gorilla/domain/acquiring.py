@@ -37,6 +37,7 @@ from gorilla.domain.outcomes import (
     Queued,
     Reserved,
     SessionNotFound,
+    TimedOut,
     Turn,
 )
 from gorilla.domain.policies import lowered
@@ -238,7 +239,10 @@ def _take_place(book: Book, wait: Waiter, asked: Waiter, *, may_wait: bool) -> F
         return blocked
     book.turns.append(Turn(wait.origin, wait.ticket, wait.secret, Left.REPLACED))
     if wait.key and wait.key != asked.key:
-        book.keys.forget_wait(wait.key, wait.ticket)
+        # The place is the other request's from now on: a copy of this one that comes late must
+        # neither take it back, nor be granted what its owner has let go of by then.
+        outcome = TimedOut(book.now_ms - wait.since_ms)
+        book.keys.settle(wait.key, wait.fingerprint, wait.ticket, outcome, book.now_ms)
     taken = replace(
         asked,
         ticket=wait.ticket,

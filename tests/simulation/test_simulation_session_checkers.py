@@ -3,7 +3,7 @@
 import pytest
 
 from gorilla.domain.events import Acquired, Left
-from gorilla.domain.outcomes import Queued, Replayed
+from gorilla.domain.outcomes import Queued, Replayed, TimedOut
 from tests.support.sim.checkers import (
     ALL,
     claims,
@@ -156,6 +156,20 @@ def test_a_key_whose_wait_was_over_is_told_so_again():
     log.grant(ANN, 1, key="k")
 
     assert objections(keys.check, log.history)
+
+
+@pytest.mark.parametrize("key", ["other", ""])
+def test_a_key_whose_place_another_request_took_does_nothing_any_more(key: str):
+    for is_late in (True, False):
+        log = Log()
+        log.queue(ANN, 1, key="k")
+        log.do(acquire("ann", wait_ms=60_000, secret="s2"), Queued(1, 1), key=key)
+        if is_late:
+            log.do(ANN, Queued(1, 1), key="k")
+        else:
+            log.do(ANN, Replayed(TimedOut(9)), key="k")
+
+        assert bool(objections(keys.check, log.history)) is is_late
 
 
 @pytest.mark.parametrize("fencing", [(1,), (2,)])

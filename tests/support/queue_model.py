@@ -187,7 +187,7 @@ class Model(Rules):
             return next(filter(None, (self.in_the_way(asked, x) for x in asked.locks))), ()
         self.turns.append((wait.origin, wait.ticket, wait.secret, "replaced"))
         if wait.key != asked.key:
-            self.forget_wait(wait)
+            self.settle(wait, answer("TimedOut", self.now_ms - wait.since_ms), ())
         taken = replace(
             asked, ticket=wait.ticket, since_ms=wait.since_ms, claim_by_ms=wait.claim_by_ms
         )

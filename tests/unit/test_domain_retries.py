@@ -197,12 +197,33 @@ def test_who_hung_up_may_ask_again_under_its_key_and_comes_last(asking: Asking):
     assert again.ticket != first.ticket
 
 
-def test_a_request_in_the_place_of_a_wait_under_another_key_has_the_answer_alone(asking: Asking):
+def test_a_request_in_the_place_of_a_wait_under_another_key_has_the_place_alone(asking: Asking):
     asking.ask(wants("ann"))
     first = asking.wait("k")
 
     assert asking.wait("m").ticket == first.ticket
-    assert asking.keys == ["m"]
+    assert asking.keys == ["k", "m"]
+    assert asking.wait("k") == Replayed(TimedOut(1))
+    assert asking.table.wait(first.ticket, "s-bob") is not None
+
+
+@pytest.mark.parametrize("key", ["m", ""])
+def test_a_late_copy_of_a_request_whose_place_another_one_took_is_granted_nothing(
+    asking: Asking, key: str
+):
+    asking.ask(wants("ann"))
+    asking.wait("k")
+    again = wants("bob", wait_ms=3_600_000)
+    queued = asking.once(key, again) if key else asking.ask(again)
+    asking.ask(Release("db", "s-ann"))
+    asking.claim(queued.ticket)
+    asking.ask(Release("db", "s-bob"))
+
+    late = asking.wait("k")
+
+    assert isinstance(late, Replayed)
+    assert isinstance(late.outcome, TimedOut)
+    assert asking.table.lease("db") is None
 
 
 def test_what_a_wait_came_to_is_kept_anew_where_there_is_room(asking: Asking):

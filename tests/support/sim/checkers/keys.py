@@ -1,13 +1,14 @@
 """One idempotency key, one effect.
 
 By the log: a key has one grant (or one session) at most, and once it has an answer it is given
-that answer again and nothing is done. By the clients: all who are granted something under a key
+that answer again and nothing is done. A wait whose place another request took has its answer, too:
+it waited in vain. By the clients: all who are granted something under a key
 have the same numbers and tokens, and no key is told to be another request's.
 """
 
 from collections.abc import Iterator
 
-from gorilla.domain.commands import Claim, Once
+from gorilla.domain.commands import Acquire, AcquireAll, Claim, Once
 from gorilla.domain.events import Left, LeftEvent
 from gorilla.domain.key_memory import NOT_KEPT
 from gorilla.domain.outcomes import (
@@ -21,20 +22,40 @@ from gorilla.domain.outcomes import (
     TimedOut,
 )
 from tests.support.sim.history import History, Result
-from tests.support.sim.lock_log import Scene, scenes
+from tests.support.sim.lock_log import Scene, plain, scenes
 
 
 def check(history: History) -> Iterator[str]:
     """Yield every key that had two effects, or two answers."""
     answers: dict[str, object] = {}
+    keys: dict[int, str] = {}
     for scene in scenes(history):
         if isinstance(scene.event, LeftEvent):
             wait = scene.state.waits.get(scene.event.ticket)
             if wait is not None and wait.key and scene.event.why is Left.TIMEOUT:
                 answers[wait.key] = _essence(TimedOut(0))
         elif scene.event is None and scene.step is not None:
+            if key := _superseded(scene, keys):
+                answers[key] = _essence(TimedOut(0))
             yield from _answered(scene, answers)
     yield from _by_clients(history)
+
+
+def _superseded(scene: Scene, keys: dict[int, str]) -> str:
+    """Return the key of the wait that a step of another key took the place of, if one had any.
+
+    ``keys`` are those of all waits before the step, by ticket; they follow it.
+    """
+    assert scene.step is not None
+    command, outcome = scene.step.command, scene.step.outcome
+    if command is None or not isinstance(plain(command), Acquire | AcquireAll):
+        return ""
+    own = command.key if isinstance(command, Once) else ""
+    if isinstance(outcome, Queued):
+        key, keys[outcome.ticket] = keys.get(outcome.ticket, ""), own
+    else:
+        key = "" if scene.granted is None else scene.granted.key
+    return key if key != own else ""
 
 
 def _answered(scene: Scene, answers: dict[str, object]) -> Iterator[str]:
