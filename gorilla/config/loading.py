@@ -43,7 +43,7 @@ OF_CLIENTS: Final = frozenset(
     for name in (
         "ATTEMPT", "CA_FILE", "CERT_FILE", "CLIENT_NAME", "CONFIG_FILE", "CONTEXT", "DEADLINE",
         "DEBUG", "ENDPOINT", "ENDPOINTS", "FENCING_TOKEN", "KEY_FILE", "LOCK_OWNER",
-        "LOCK_RESOURCE", "LOCK_TOKEN", "OUTPUT", "SESSION", "TOKEN", "TOKEN_FILE",
+        "LOCK_RESOURCE", "LOCK_TOKEN", "OUTPUT", "SESSION", "TOKEN", "TOKEN_FILE", "WAIT_SLICE",
     )
 )  # fmt: skip
 """What whoever asks a cluster, or runs under a lock, has in its environment."""
