@@ -32,6 +32,9 @@ KEEP_PLACE: Final = "keepPlace"
 WAITED_S: Final = 0.1
 """What may be left of a wait that has come to its end (seconds)."""
 
+SLICE_S_MIN: Final = 1.0
+"""Shortest slice (seconds) that an answer which came early is taken to ask for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -92,8 +95,9 @@ class Slices:
             took_s = now_s - self._asked_s
             if took_s < self._slice.wait_s - WAITED_S:
                 # The cluster, or a policy, bounds waits by less.
-                self._most_s = max(WAIT_S_MIN, took_s)
-            return self.until_s - now_s > WAITED_S
+                self._most_s = min(self._most_s, max(SLICE_S_MIN, took_s))
+            # A place that is kept is given up by one more slice, which keeps none.
+            return self.until_s - now_s > WAITED_S or self._slice.keep_s > 0
         if isinstance(error, WaitReplaced) and self._lost:
             # By an attempt of an earlier slice that was given up, and came late.
             self._lost -= 1

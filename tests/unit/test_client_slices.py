@@ -178,6 +178,34 @@ def test_a_cluster_that_lets_nobody_wait_for_so_long_sets_the_length_of_slices()
     assert io.now_s() == 1_095.0
 
 
+def test_slices_are_never_longer_than_the_setting_whatever_a_node_without_places_allows():
+    io = ScriptedIo([UNKNOWN_FIELD, Step(OVER, 60.0), Step(OVER, 45.0), ok(LOCK)])
+
+    taken(io, 600.0)
+
+    assert [wait_s for wait_s, kept in asks(io) if kept] == [45.0, 45.0, 45.0]
+
+
+def test_an_answer_that_comes_at_once_makes_no_flood_of_slices():
+    io = ScriptedIo([OVER, Step(OVER, 1.0), ok(LOCK)])
+
+    taken(io, 600.0)
+
+    assert asks(io) == [(45.0, 5), (1.0, 5), (1.0, 5)]
+
+
+@pytest.mark.parametrize("ask", [taken, called])
+@pytest.mark.parametrize(("wait_s", "lost_s"), [(45.05, 0.0), (60.0, 14.9), (60.0, 20.0)])
+def test_a_wait_that_is_over_with_a_slice_gives_its_place_up(ask, wait_s: float, lost_s: float):
+    io = ScriptedIo([Step(lost(), lost_s), Step(OVER, 45.0), Step(OVER, 0.05)])
+
+    with pytest.raises(errors.WaitTimeout):
+        ask(io, wait_s)
+
+    assert [kept for _, kept in asks(io)] == [5, 5, 0]
+    assert asks(io)[-1][0] <= slices.WAITED_S
+
+
 def test_a_wait_that_a_late_attempt_of_an_earlier_slice_took_over_is_asked_for_again():
     replaced = problem(Code.WAIT_REPLACED)
     io = ScriptedIo([lost(), Step(OVER, 45.0), replaced, ok(LOCK)])
