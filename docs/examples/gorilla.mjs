@@ -113,10 +113,10 @@ export class Gorilla {
   /** Ask for a lock; a long wait is made of several requests, each keeping its place for the next. */
   async #queue(path, wanted, wait, signal) {
     const began = new Moment();
-    for (let keeps = true; ; ) {
+    for (let keeps = true, longest = this.#slice; ; ) {
       const left = wait - began.ago / 1000;
-      const isKept = keeps && left > this.#slice;
-      const slice = Math.max(0, Math.min(left, keeps ? this.#slice : UNKEPT_S));
+      const isKept = keeps && left > longest;
+      const slice = Math.max(0, Math.min(left, keeps ? longest : UNKEPT_S));
       const asked = new Moment();
       const body = () => {
         if (!wait) return wanted;
@@ -127,9 +127,12 @@ export class Gorilla {
         return await this.ask("POST", path, { body, signal, patience: slice * 1000 });
       } catch (error) {
         const isUnknown = error.problem?.errors?.some(({ field }) => field === "keepPlace");
-        const isSlice = error.code === "wait_timeout" && wait - began.ago / 1000 > 0.1;
+        const isOver = wait - began.ago / 1000 <= 0.1 && !isKept; // a kept place is given up
+        const isSlice = error.code === "wait_timeout" && !isOver;
         if (!isSlice && !isUnknown) throw error;
         keeps &&= !isUnknown; // a node of an earlier release
+        const took = asked.ago / 1000; // less than was asked for: the cluster allows no more
+        if (isSlice && took < slice - 0.1) longest = Math.min(longest, Math.max(1, took));
       }
     }
   }

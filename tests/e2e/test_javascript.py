@@ -31,7 +31,7 @@ def environment(tmp_path_factory):
 
 
 def test_the_cases_are_found():
-    assert len(NAMES) == len(set(NAMES)) == 18
+    assert len(NAMES) == len(set(NAMES)) == 20
 
 
 @pytest.mark.parametrize("name", NAMES)

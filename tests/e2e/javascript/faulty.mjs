@@ -81,3 +81,28 @@ export async function refusingNode(field) {
     },
   };
 }
+
+/** A node that lets nobody wait for longer than `bound` seconds, and grants nothing. */
+export async function boundingNode(bound) {
+  const bodies = [];
+  const server = http.createServer(async (request, response) => {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const body = JSON.parse(Buffer.concat(chunks).toString());
+    bodies.push(body);
+    const problem = { status: 409, code: "wait_timeout", detail: "Not yet." };
+    setTimeout(() => {
+      response.writeHead(problem.status, { "content-type": "application/problem+json" });
+      response.end(JSON.stringify(problem));
+    }, 1000 * Math.min(body.wait, bound));
+  });
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    bodies,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}

@@ -11,7 +11,7 @@ import {
   Refused,
   Unavailable,
 } from "../../../docs/examples/gorilla.mjs";
-import { busyNode, proxyOf, refusingNode } from "./faulty.mjs";
+import { boundingNode, busyNode, proxyOf, refusingNode } from "./faulty.mjs";
 
 const nodes = process.env.NODES.split(",");
 const pids = process.env.PIDS.split(",").map(Number);
@@ -129,6 +129,32 @@ test("a node of an earlier release is asked to wait as before", async () => {
     [
       [1, 5],
       [60, undefined],
+    ],
+  );
+  node.close();
+});
+
+test("a place is given up when the wait is over with its request", async () => {
+  const node = await boundingNode(60);
+  const patient = new Gorilla(node.url, { slice: 0.4 });
+  await assert.rejects(patient.acquire(fresh("over"), { wait: 0.45 }), { code: "wait_timeout" });
+  assert.deepEqual(
+    node.bodies.map((body) => body.keepPlace),
+    [5, undefined],
+  );
+  node.close();
+});
+
+test("where nobody may wait for so long, requests are as long as they may be", async () => {
+  const node = await boundingNode(1.2);
+  const patient = new Gorilla(node.url);
+  await assert.rejects(patient.acquire(fresh("bound"), { wait: 3 }), { code: "wait_timeout" });
+  assert.deepEqual(
+    node.bodies.map((body) => [Math.round(body.wait), body.keepPlace]),
+    [
+      [3, undefined],
+      [1, 5],
+      [1, undefined],
     ],
   );
   node.close();
