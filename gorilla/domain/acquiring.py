@@ -233,7 +233,8 @@ def _first_block(book: Book, asked: Waiter) -> Fresh | None:
 
 def _take_place(book: Book, wait: Waiter, asked: Waiter, *, may_wait: bool) -> Fresh:
     """Let a request stand where its owner queues already: it asks again, perhaps elsewhere."""
-    if not (wait.claim_by_ms or may_wait):
+    has_turn = bool(wait.claim_by_ms) and book.is_next(wait)
+    if not (has_turn or may_wait):
         blocked = _first_block(book, asked)
         assert blocked is not None
         return blocked

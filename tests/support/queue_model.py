@@ -183,7 +183,7 @@ class Model(Rules):
         return self.grant(asked)
 
     def take_place(self, wait: Wait, asked: Wait, wait_ms: int) -> Given:
-        if not (wait.claim_by_ms or wait_ms):
+        if not wait_ms and not (wait.claim_by_ms and self.is_next(wait)):
             return next(filter(None, (self.in_the_way(asked, x) for x in asked.locks))), ()
         self.turns.append((wait.origin, wait.ticket, wait.secret, "replaced"))
         if wait.key != asked.key:

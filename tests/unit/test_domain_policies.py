@@ -271,6 +271,32 @@ def test_sharers_come_in_one_after_the_other_where_there_is_a_gap(line: Line):
     assert isinstance(line.claim("s-cay-s"), Granted)
 
 
+@pytest.mark.parametrize("rule", ["gap", "holders"])
+def test_who_asks_at_once_for_a_turn_that_a_policy_holds_back_is_told_why_and_keeps_its_place(
+    line: Line, rule: str
+):
+    line.ask(wants("ann", "s"))
+    for holder in ("bob", "cay"):
+        line.ask(wants(holder, "s", SHARED))
+    if rule == "gap":
+        ruled(line, "s", gap_ms=2_000)
+    line.do(let_go("ann", "s"))
+    line.claim("s-bob-s")
+    if rule == "holders":
+        ruled(line, "s", holders_max=1)
+    ticket = line.tickets["s-cay-s"]
+
+    told = line.ask(replace(wants("cay", "s", SHARED, wait_ms=0), secret="new"))
+
+    assert isinstance(told, Cooling if rule == "gap" else Held)
+    assert line.table.wait(ticket, "s-cay-s") is not None
+    if rule == "holders":
+        line.do(let_go("bob", "s"))
+    else:
+        line.do(wants("eve", "z"), after_ms=2_000)
+    assert isinstance(line.claim("s-cay-s"), Granted)
+
+
 def test_a_policy_rules_locks_of_sessions_and_several_at_once_alike(line: Line):
     ruled(line, "", ttl_ms_max=2_000)
     line.ask(OpenSession("one", "ann", 60_000))
