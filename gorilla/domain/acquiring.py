@@ -20,7 +20,7 @@ from gorilla.domain.granting import (
     policy_refusal,
     position,
 )
-from gorilla.domain.holding import extended, with_its_session
+from gorilla.domain.holding import extended, is_over, with_its_session
 from gorilla.domain.lease_clock import deadline_ms
 from gorilla.domain.outcomes import (
     Clash,
@@ -165,6 +165,8 @@ def _longer(book: Book, own: Lease, ttl_ms: int) -> Lease:
     if not ttl_ms and own.session and not book.policies.of(own.lock).lifetime_ms_max:
         return with_its_session(book, own)
     if not ttl_ms or deadline_ms(book.now_ms, clamped_ttl(ttl_ms)) <= own.expires_at_ms:
+        return own
+    if is_over(book, own, ttl_ms):
         return own
     return extended(book, own, own.secret, ttl_ms, restored=own.restored, group=own.group)
 

@@ -82,6 +82,8 @@ def renew(book: Book, command: Renew) -> Fresh:
     refusal = _renewal_refusal(book, lease, command.ttl_ms, command.holder)
     if refusal is not None:
         return refusal
+    if is_over(book, lease, command.ttl_ms):
+        return _NOT_FOUND
     secret, group = command.new_secret, lease.group
     lease = extended(book, lease, secret, command.ttl_ms, restored=False, group=group)
     return Renewed(lease, book.remaining_ms(lease))
@@ -96,6 +98,9 @@ def renew_all(book: Book, command: RenewAll) -> Fresh:
         refusal = _renewal_refusal(book, lease, command.ttl_ms, command.holder)
         if refusal is not None:
             return refusal
+    leases = [lease for lease in leases if not is_over(book, lease, command.ttl_ms)]
+    if not leases:
+        return _NOT_FOUND
     group = command.new_secret
     renewed = tuple(
         extended(book, lease, f"{group}.{n}", command.ttl_ms, restored=False, group=group)
@@ -126,6 +131,15 @@ def ask_release(book: Book, command: AskRelease) -> Fresh:
     return ReleaseWished(tuple(lease.holder for lease in leases))
 
 
+def is_over(book: Book, lease: Lease, ttl_ms: int) -> bool:
+    """Return whether a lease is over for its holder, and may not last a millisecond longer.
+
+    The cluster keeps it a little longer than was promised. Then, under a policy that has it end,
+    there may be nothing to extend it by; and a ttl of 0 is as long as its session.
+    """
+    return lease.expires_at_ms != limits.NEVER_MS and not _given_ttl(book, lease, ttl_ms)
+
+
 def extended(
     book: Book, old: Lease, secret: str, ttl_ms: int, *, restored: bool, group: str
 ) -> Lease:
@@ -137,8 +151,7 @@ def extended(
         ttl_ms, expires_at_ms = 0, limits.NEVER_MS
         expires_wall_ms = book.wall_ms + book.remaining_ms(old)
     else:
-        asked_ms = _allowed_ttl(book, old, max(1, min(ttl_ms, limits.TTL_MS_MAX)))
-        ttl_ms = max(asked_ms, remaining_ms(book.now_ms, old.expires_at_ms))
+        ttl_ms = _given_ttl(book, old, ttl_ms)
         # Of equal remaining times the new deadline may be a rounding earlier.
         expires_at_ms = max(old.expires_at_ms, deadline_ms(book.now_ms, ttl_ms))
         expires_wall_ms = book.wall_ms + ttl_ms
@@ -197,6 +210,12 @@ def _renewal_refusal(
         return None
     left_ms = remaining_ms(book.now_ms, lease.expires_at_ms)
     return TtlTooShort(left_ms) if ttl_ms < left_ms else None
+
+
+def _given_ttl(book: Book, lease: Lease, ttl_ms: int) -> int:
+    """Return for how long a lease that ends by itself would run from now on if it was extended."""
+    asked_ms = _allowed_ttl(book, lease, max(1, min(ttl_ms, limits.TTL_MS_MAX)))
+    return max(asked_ms, remaining_ms(book.now_ms, lease.expires_at_ms))
 
 
 def _allowed_ttl(book: Book, lease: Lease, ttl_ms: int) -> int:

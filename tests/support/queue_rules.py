@@ -85,14 +85,15 @@ class Rules(State):
 
     def renew(self, command: c.Renew | c.RenewAll) -> Given:
         holds = self.proven(command)
-        if not holds:
-            return NOT_FOUND
         for hold in holds:
             if command.holder not in (None, hold.holder):
                 return bare("NotHolder", hold.holder)
             left_ms = shown_ms(hold.ends_ms - self.now_ms) if hold.ends_ms != NEVER_MS else 0
             if command.ttl_ms < left_ms:
                 return bare("TtlTooShort", left=left_ms)
+        holds = [hold for hold in holds if self.lasting_ms(hold, command.ttl_ms)]
+        if not holds:
+            return NOT_FOUND
         for n, hold in enumerate(holds):
             self.extend(hold, command.ttl_ms)
             hold.secret = command.new_secret
@@ -104,20 +105,31 @@ class Rules(State):
             return answer("RenewedAll", pairs, left=self.left(*holds)), of
         return answer("Renewed", pairs[0], left=self.left(*holds)), of
 
+    def lasting_ms(self, hold: Hold, ttl_ms: int) -> int:
+        """Return for how long an extension would let a hold last; less than one is none."""
+        if hold.ends_ms == NEVER_MS:
+            return NEVER_MS
+        return max(self.allowed_ms(hold, ttl_ms), shown_ms(hold.ends_ms - self.now_ms))
+
+    def allowed_ms(self, hold: Hold, ttl_ms: int) -> int:
+        policy = self.policy(hold.lock)
+        allowed = [ttl_ms, *([policy.ttl_ms_max] * bool(policy.ttl_ms_max))]
+        if policy.lifetime_ms_max:
+            last_ms = hold.granted_ms + kept_ms(policy.lifetime_ms_max)
+            allowed.append(shown_ms(max(0, last_ms - self.now_ms)))
+        return min(allowed)
+
     def extend(self, hold: Hold, ttl_ms: int) -> None:
         if hold.ends_ms != NEVER_MS:
-            policy = self.policy(hold.lock)
-            allowed = [ttl_ms, *([policy.ttl_ms_max] * bool(policy.ttl_ms_max))]
-            if policy.lifetime_ms_max:
-                last_ms = hold.granted_ms + kept_ms(policy.lifetime_ms_max)
-                allowed.append(shown_ms(max(0, last_ms - self.now_ms)))
-            hold.ends_ms = max(hold.ends_ms, self.now_ms + kept_ms(min(allowed)))
+            allowed_ms = self.allowed_ms(hold, ttl_ms)
+            hold.ends_ms = max(hold.ends_ms, self.now_ms + kept_ms(allowed_ms))
         hold.is_known = True
         self.note("Extended", hold.lock, hold.holder, hold.token)
 
     def lengthen(self, hold: Hold, ttl_ms: int) -> None:
         """Let a hold that is asked for again last as long as that, if it would end before."""
-        if ttl_ms and self.now_ms + kept_ms(ttl_ms) > hold.ends_ms:
+        is_longer = ttl_ms and self.now_ms + kept_ms(ttl_ms) > hold.ends_ms
+        if is_longer and self.lasting_ms(hold, ttl_ms):
             self.extend(hold, ttl_ms)
         is_ruled = self.policy(hold.lock).lifetime_ms_max > 0
         as_its_session = hold.session and not ttl_ms and not is_ruled

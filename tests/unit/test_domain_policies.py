@@ -13,9 +13,10 @@ from gorilla.domain.commands import (
     Policy,
     Release,
     Renew,
+    RenewAll,
     SetPolicy,
 )
-from gorilla.domain.events import Left
+from gorilla.domain.events import Expired, Left
 from gorilla.domain.limits import Bounds
 from gorilla.domain.outcomes import (
     Cooling,
@@ -112,6 +113,47 @@ def test_from_its_grant_on_no_lease_lasts_longer_than_its_lifetime(line: Line):
     third = line.ask(Renew("db", "s3", "s4", 10_000), after_ms=1_000)
     assert 5_990 < third.remaining_ms <= 6_010
     assert line.ask(Renew("db", "s4", "s5", 10_000), after_ms=6_100) == NotFound()
+
+
+@pytest.mark.parametrize("is_group", [False, True])
+def test_what_may_last_for_no_whole_millisecond_more_is_not_extended(line: Line, is_group: bool):
+    # A ttl of 0 would say that it lasts as long as its session.
+    ruled(line, "db", lifetime_ms_max=5_000)
+    line.ask(wants_all("ann", "db") if is_group else wants("ann"))
+    lease = line.table.lease("db")
+    secret = lease.group or lease.secret
+    extend = RenewAll(secret, "s2", 10_000) if is_group else Renew("db", secret, "s2", 10_000)
+
+    applied = line.do(extend, after_ms=lease.expires_at_ms - line.now_ms - 1)
+
+    assert applied.outcomes[0][2] == NotFound()
+    assert not applied.events
+    assert line.table.lease("db") == lease
+    assert [type(event) for event in line.do(let_go("bob"), after_ms=1).events] == [Expired]
+
+
+def test_of_several_at_once_those_that_may_last_are_extended(line: Line):
+    ruled(line, "db", lifetime_ms_max=5_000)
+    line.ask(wants_all("ann", "db", "other"))
+    lease = line.table.lease("db")
+
+    after_ms = lease.expires_at_ms - line.now_ms - 1
+    renewed = line.ask(RenewAll(lease.group, "s2", 10_000), after_ms=after_ms)
+
+    assert [one.lock for one in renewed.leases] == ["other"]
+    assert renewed.remaining_ms == 10_000
+
+
+def test_asked_for_again_in_its_last_millisecond_a_lease_stays_as_it_is(line: Line):
+    ruled(line, "db", lifetime_ms_max=5_000)
+    line.ask(wants("ann"))
+    lease = line.table.lease("db")
+
+    applied = line.do(wants("ann"), after_ms=lease.expires_at_ms - line.now_ms - 1)
+
+    assert applied.outcomes[0][2].remaining_ms == 0
+    assert not applied.events
+    assert line.table.lease("db").ttl_ms == lease.ttl_ms
 
 
 def test_a_lease_as_long_as_its_session_lasts_no_longer_than_its_lifetime_either(line: Line):
