@@ -132,7 +132,7 @@ class QueuedEvent(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False)
     """In the queue of this lock, from 1."""
     wait_ms: int
     blocked_by: tuple[str, ...]
-    """Owners that hold it, or reserve it, at most ten."""
+    """Owners that keep it from the lock: they hold it, or come first; at most ten."""
     reason: str = ""
     held: Hold | None = None
     """The hold that ends first, unless it is extended."""
