@@ -15,6 +15,9 @@ CHAIN_MAX: Final = 10
 LOOKED_AT_MAX: Final = 256
 """Waiters ahead that are looked at for one lock, and locks for one step."""
 
+STEP_MAX: Final = 4 * LOOKED_AT_MAX
+"""Waiters that are looked at for one step: the chain ends where they were not enough."""
+
 
 def chain(graph: WaitGraph, party: Party) -> tuple[Link, ...]:
     """Follow the first wait of ``party`` that is kept from a lock, then who keeps it, and so on.
@@ -62,7 +65,11 @@ def in_the_way(graph: WaitGraph, waiter: Waiter, lock: str) -> Iterator[tuple[Pa
 def _first_blocker(graph: WaitGraph, party: Party) -> tuple[Party, Link] | None:
     waits = graph.waiters.of_party(party)
     wanted = ((waiter, lock) for waiter in waits for lock in waiter.locks)
+    looked_at = 0
     for waiter, lock in islice(wanted, LOOKED_AT_MAX):
         for blocker, holds in in_the_way(graph, waiter, lock):
             return blocker, Link(waiter.holder, lock, blocker[0], holds=holds)
+        looked_at += min(LOOKED_AT_MAX, len(graph.waiters.queue(lock)))
+        if looked_at >= STEP_MAX:
+            return None
     return None
