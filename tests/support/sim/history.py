@@ -10,6 +10,7 @@ from typing_extensions import override
 from gorilla.domain.commands import Command, Policy
 from gorilla.domain.events import Event
 from gorilla.domain.outcomes import Outcome, Turn
+from tests.support.sim.recorded import Recorded
 from tests.support.sim.watch_history import Watching
 
 
@@ -356,6 +357,8 @@ class History:
     """Requests of the clients that queue, beside the operations."""
     looks: list[Look] = field(default_factory=list)
     """Questions of those who hold nothing."""
+    recorded: Recorded = field(default_factory=Recorded)
+    """What is kept in the database."""
     watching: Watching = field(default_factory=Watching)
     holds: list[Hold] = field(default_factory=list)
     effects: list[Effects] = field(default_factory=list)

@@ -20,6 +20,7 @@ from tests.support.sim import (
     planted_consensus,
     planted_deadlocks,
     planted_events,
+    planted_history,
     planted_locks,
     planted_members,
     planted_policies,
@@ -142,9 +143,35 @@ _EVENTS = (
     Mutant(planted_events.streams_kept_while_cut_off, _WATCHING, by=("event readers",)),
     Mutant(planted_events.served_while_cut_off, _WATCHING, by=("event readers",)),
 )
+_RECORDING = ("recording", "recording5")
+_WRITES = ("record writes",)
+_SETTLED = ("record settled",)
+_HISTORY = (
+    Mutant(planted_history.events_added_anywhere, _RECORDING, by=_WRITES),
+    Mutant(planted_history.terms_not_compared, ("late_writes",), by=_WRITES),
+    Mutant(planted_history.gap_not_told, _RECORDING, by=_WRITES),
+    Mutant(planted_history.gap_of_what_is_there, _RECORDING, by=_WRITES),
+    Mutant(planted_history.holds_looked_through_first, _RECORDING, by=_WRITES),
+    Mutant(planted_history.written_again_after_no_answer, _RECORDING, by=("record",)),
+    Mutant(planted_history.extensions_counted_behind_a_gap, _RECORDING, by=("record",)),
+    Mutant(planted_history.holds_not_looked_through, _RECORDING, by=_SETTLED),
+    Mutant(planted_history.only_the_first_holds_looked_through, _RECORDING, by=_SETTLED),
+    Mutant(planted_history.complete_up_to_now, _RECORDING, by=("past",)),
+    Mutant(planted_history.releases_wait_for_the_database, _RECORDING, by=("prompt",)),
+)
 MUTANTS: dict[str, Mutant] = {
     mutant.name: mutant
-    for group in (_CONSENSUS, _LOCKS, _MEMBERS, _QUEUES, _POLICIES, _DEADLOCKS, _VIEWS, _EVENTS)
+    for group in (
+        _CONSENSUS,
+        _LOCKS,
+        _MEMBERS,
+        _QUEUES,
+        _POLICIES,
+        _DEADLOCKS,
+        _VIEWS,
+        _EVENTS,
+        _HISTORY,
+    )
     for mutant in group
 }
 

@@ -36,6 +36,7 @@ from tests.support.sim import observed_table
 from tests.support.sim.checkers.logs import checksum
 from tests.support.sim.disk import MachineDisk
 from tests.support.sim.history import Applied, Ask, Changed, History, Operation
+from tests.support.sim.recording import record
 from tests.support.sim.streaming import EventEdge
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Machine:
         self.allowed_level = FIRST_LEVEL
         """How far its operator lets the cluster version be raised."""
         self.profile = world.profile
+        self.recording = world.recording
         self.history: History = world.history
         self.clock: NodeClock = world.make_clock()
         self.busy_until = 0.0
@@ -258,6 +260,7 @@ class Process:
             node.world.happens("disk: torn tails cut at a start")
         self.edge = EventEdge(self, node) if profile.watchers else None
         self.driver.start()
+        self.history = record(node, self) if profile.is_recorded else None
         if machine.profile.is_upgraded:
             self._raising = Upgrading(self.driver, self.replica, machine.allowed_level)
             node.post(LOOK_EVERY_S, self._raise_version)

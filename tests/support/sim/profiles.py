@@ -54,6 +54,8 @@ class Profile:
     """Entries that stay in the log behind a snapshot."""
     rotate_bytes: int = 4_000
     """Size at which the journal begins a new file."""
+    is_recorded: bool = False
+    """Whether who held what is kept in a database, which has faults of its own."""
     events_kept: tuple[int, ...] = (4_096,)
     """How many events the log of a node keeps: each machine has one of these."""
     events_remembered: int = EVENTS_REMEMBERED_MAX
@@ -110,6 +112,22 @@ _QUEUEING = Profile(
     is_searched=False,
 )
 
+_DATABASE: Weights = {
+    "database_away": 3,
+    "database_hung": 2,
+    "database_slow": 2,
+    "database_cut": 3,
+}
+
+_RECORDING = replace(
+    _QUEUEING,
+    name="recording",  # who held what, in a database that fails; logs that forget soon
+    faults=_PARTITIONS | _CRASHES | _POWER | _DATABASE | {"pause_leader": 2, "transfer": 2},
+    fault_gap_s=0.6,
+    events_kept=(20, 25, 60, 4_096),
+    is_recorded=True,
+)
+
 _BASE = (
     Profile(name="calm", slow=0.0, duration_s=6.0),
     Profile(name="crash", faults=_CRASHES),
@@ -146,6 +164,15 @@ _BASE = (
         | {"transfer": 2, "compact": 1},
         fault_gap_s=0.5,
         restart_s=0.5,
+    ),
+    _RECORDING,
+    replace(
+        _RECORDING,
+        name="late_writes",  # leaders that stand still while they write, and write when others lead
+        faults={"database_old_writer": 4, "compact": 1},
+        fault_gap_s=5.0,
+        duration_s=16.0,
+        events_kept=(20, 25),
     ),
     replace(
         _QUEUEING,
@@ -269,5 +296,5 @@ _BASE = (
 PROFILES: dict[str, Profile] = {profile.name: profile for profile in _BASE} | {
     f"{profile.name}5": replace(profile, name=f"{profile.name}5", nodes=5)
     for profile in _BASE
-    if profile.name not in {"drift", "late_acks"}
+    if profile.name not in {"drift", "late_acks", "late_writes"}
 }

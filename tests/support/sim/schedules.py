@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from tests.support.sim import churn, draining, links, upgrades
+from tests.support.sim import churn, database, draining, links, upgrades
 
 if TYPE_CHECKING:
     from tests.support.sim.node import SimNode
@@ -98,4 +98,9 @@ SCHEDULES: dict[str, Schedule] = {
     "upgrade": upgrades.upgrade,
     "roll_back": upgrades.roll_back,
     "finalise": upgrades.finalise,
+    "database_away": database.away,
+    "database_hung": database.hung,
+    "database_slow": database.slow,
+    "database_cut": database.cut,
+    "database_old_writer": database.old_writer,
 }

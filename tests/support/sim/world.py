@@ -28,6 +28,7 @@ from tests.support.sim.parts import Machine, make_machines, make_member
 from tests.support.sim.patching import replaced, without_collector
 from tests.support.sim.profiles import Profile
 from tests.support.sim.queueing import Queuer
+from tests.support.sim.recording import Recording
 from tests.support.sim.ruling import Ruler
 from tests.support.sim.scheduler import RATE_PPM_MAX, NodeClock, Scheduler
 from tests.support.sim.watching import Audience
@@ -76,6 +77,7 @@ class World(Counter):
         super().__init__(Scheduler(seed, is_tracing=is_tracing))
         self.network = Network(self.scheduler, Weather(slow=profile.slow, slow_s=profile.slow_s))
         self.resources = [f"lock-{number}" for number in range(profile.resources)]
+        self.recording = Recording(self)
         for machine in make_machines(self):
             self._add_node(machine)
         self.operators = [Operator(self), Operator(self)]
@@ -117,6 +119,7 @@ class World(Counter):
             replaced(proposals, BATCH_BYTES_MAX=append // 2 - 50),
             replaced(replica, LockTable=ObservedTable),
             upgrades.commands_of(is_upgraded=self.profile.is_upgraded),
+            self.recording.hastened(),
             self.audience.gathered(),
             without_collector(),
         ):
@@ -139,7 +142,7 @@ class World(Counter):
             self.scheduler.after(self._rng.uniform(0, 0.1), node.start)
         self.scheduler.after(LOG_LOOK_S, self._look_at_logs)
         self.nemesis.begin()
-        askers = (*self.clients, *self.rulers, *self.inspectors)
+        askers = (*self.clients, *self.rulers, *self.inspectors, *self.recording.historians)
         for one in (*askers, *self.audience.watchers):
             one.begin()
         self.scheduler.run(self.profile.duration_s, self._is_hopeless)
@@ -155,13 +158,14 @@ class World(Counter):
         self.nemesis.end()
         if self.profile.calm_s:
             self._be_calm()
-        for one in (*self.clients, *self.inspectors):
+        for one in (*self.clients, *self.inspectors, *self.recording.historians):
             one.stop()
         self._converge()
         self._acquire_all()
         self.audience.catch_up()
         self._converge()
         self._end_waits()
+        self.recording.finish()
         if self._is_hopeless():
             self.history.unavailable.clear()  # what is broken has been said
             return
@@ -207,6 +211,7 @@ class World(Counter):
         self.scheduler.run(self.scheduler.now + WHOLE_S, self._is_hopeless)
         self._drop_policies()
         self.history.calm_from = self.scheduler.now
+        self.recording.hang(self.profile.calm_s)
         self.scheduler.run(self.scheduler.now + self.profile.calm_s, self._is_hopeless)
 
     def _drop_policies(self) -> None:
