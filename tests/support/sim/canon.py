@@ -133,7 +133,7 @@ class Missing:
     def settled_before(self, story: Story) -> int:
         """Return the last event before the gaps that matter for a hold, and before its grant."""
         before = map(self.settled_before_span, self.touching(story))
-        return min(story.grant.number, *before)
+        return min((story.grant.number, *before))
 
     def settled_before_span(self, span: tuple[int, int]) -> int:
         """Return the last event before it whose time the span begins with."""

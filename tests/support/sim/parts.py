@@ -208,12 +208,7 @@ class Process:
         loop = node.loop
         self._node = node
         origin = f"{node.id}/{node.life}"
-        self.replica = _ObservedReplica(
-            machine.clock,
-            self._resolved,
-            self._refused,
-            origin,
-        )
+        self.replica = _ObservedReplica(machine.clock, self._resolved, self._refused, origin)
         self.replica.supported = self.level = machine.level
         self.replica.is_mixed = profile.is_upgraded
         self.events = EventLog(self.replica, events_max=machine.events_kept)
