@@ -98,5 +98,6 @@ class News:
                 return
             if isinstance(event, ForcedEventBody):
                 by = f" by {event.by}" if isinstance(event.by, str) else ""
-                self.told = f"{event.resource} was forced away{by}: {event.reason}"
+                reason = event.reason.rstrip(".")
+                self.told = f"{event.resource!r} was forced away{by}: {reason}"
             on_lost()
