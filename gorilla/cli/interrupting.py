@@ -40,7 +40,8 @@ class Interrupts:
     def hear(self) -> None:
         """Hear them from now on, unless whoever started the program ignores them."""
         self.is_over = False
-        signal.signal(signal.SIGTERM, self._end)
+        if signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN:
+            signal.signal(signal.SIGTERM, self._end)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, self._interrupt)
             sys.unraisablehook = self._swallowed

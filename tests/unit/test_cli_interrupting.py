@@ -111,12 +111,13 @@ finally:
     assert (done.returncode, done.stdout, done.stderr) == (-number, "", "")
 
 
-def test_who_is_started_with_ctrl_c_ignored_goes_on_ignoring_it():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_started_with_a_signal_ignored_goes_on_ignoring_it(number):
     done = ran(
-        """
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+        f"""
+signal.signal({int(number)}, signal.SIG_IGN)
 INTERRUPTS.hear()
-press()
+os.kill(os.getpid(), {int(number)})
 print("goes on")
 """
     )
