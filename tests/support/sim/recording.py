@@ -74,7 +74,10 @@ class Recording:
         processes = [one.process for one in self._world.nodes.values() if one.process]
         applied = max((one.events.last_number for one in processes), default=0)
         state = next(iter(self.database.rows.states.values()), None)
-        return state is not None and state.number >= applied and state.unsettled_ms is None
+        if state is None or state.number < applied or state.unsettled_ms is not None:
+            return False
+        # What is compared next is looked at in this instant.
+        return self._world.has_converged()
 
 
 def record(node: "SimNode", process: "Process") -> HistoryService:

@@ -180,7 +180,7 @@ class World(Counter):
         while self.scheduler.now < end and not self._is_hopeless():
             self.scheduler.run(self.scheduler.now + SETTLE_STEP_S, self._is_hopeless)
             self._forget_astray()
-            if self._has_converged():
+            if self.has_converged():
                 return
 
     def _forget_astray(self) -> None:
@@ -189,7 +189,8 @@ class World(Counter):
             self.kill(self.nodes[one], "it knows nobody any more")
             self.retire(self.nodes[one], "astray")
 
-    def _has_converged(self) -> bool:
+    def has_converged(self) -> bool:
+        """Return whether every node is up and has applied the same, and nobody waits."""
         applied = {self._standing(node).applied for node in self.nodes.values()}
         return self._is_whole() and len(applied) == 1 and not self._open
 
