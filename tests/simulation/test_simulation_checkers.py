@@ -39,6 +39,7 @@ from tests.support.sim.history import (
 )
 from tests.support.sim.observing import Observer
 from tests.support.sim.telling import Told, applied, objections
+from tests.support.sim.telling_queues import Log, acquire
 
 # Elections, logs, states
 
@@ -352,7 +353,10 @@ def test_a_node_that_stops_without_a_fault_is_found():
 
 
 def test_an_uneventful_history_passes_every_checker():
-    told = Told()
+    log, told = Log(), Told()
+    log.grant(acquire("a"), 1)
+    log.release(acquire("a"), 1, after_ms=2_500)
+    told.history = log.history
     told.grant("a", 1, "t1", until=30.0)
     told.look("a", 1)
     told.show("a", Kind.RELEASE, "t1", Result.RELEASED)
