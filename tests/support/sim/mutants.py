@@ -98,6 +98,7 @@ _QUEUES = (
     Mutant(planted_queues.session_end_forgets_waits, _QUEUEING, by=("sessions",)),
     Mutant(planted_queues.several_in_part, _QUEUEING, by=("several",)),
     Mutant(planted_queues.hang_up_forgotten, _QUEUEING, by=("claims",)),
+    Mutant(planted_queues.key_forgotten_at_take_over, _QUEUEING, by=("keys",)),
     Mutant(planted_queues.place_lost_at_renewal, _QUEUEING, by=("places",)),
     Mutant(planted_queues.place_given_up_at_once, _QUEUEING, by=("places",)),
     Mutant(planted_queues.place_kept_for_nobody, _QUEUEING, by=("left behind",)),

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from gorilla.domain import acquiring, granting, waiters
 from gorilla.domain.book import Book
 from gorilla.domain.commands import SHARED, Release, ReleaseAll
-from gorilla.domain.outcomes import Done, Granted, GrantedAll, Reserved, Turn
+from gorilla.domain.key_memory import KeyMemory
+from gorilla.domain.outcomes import Done, Granted, GrantedAll, Reserved, TimedOut, Turn
 from gorilla.domain.snapshot_format import FrozenTable
 from gorilla.domain.table import LockTable
 from gorilla.domain.waiters import Waiters
@@ -117,6 +118,23 @@ def place_given_up_at_once() -> AbstractContextManager[None]:
         self._propose_quietly(granting.Leave(call.ticket, call.secret))
 
     return replaced(Waits, _keep_place=keep_place)
+
+
+def key_forgotten_at_take_over() -> AbstractContextManager[None]:
+    """Forget the key of a request whose place another one took on: a copy of it is a new one."""
+
+    def settle(self: Any, key: str, fingerprint: Any, ticket: int, outcome: Any, at: int) -> None:
+        if isinstance(outcome, TimedOut):
+            self.forget_wait(key, ticket)
+        else:
+            settled(self, key, fingerprint, ticket, outcome, at)
+
+    def take_place(*args: Any, **more: Any) -> Any:
+        with replaced(KeyMemory, settle=settle):
+            return taken(*args, **more)
+
+    settled, taken = KeyMemory.settle, acquiring._take_place
+    return replaced(acquiring, _take_place=take_place)
 
 
 def place_kept_for_nobody() -> AbstractContextManager[None]:
