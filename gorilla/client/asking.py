@@ -161,6 +161,7 @@ class _Asking(Generic[T]):
         self._retry_after_s: float | None = None
         self._troubles: dict[str, str] = {}
         self._lasting_at: set[str] = set()
+        self._strangers: set[str] = set()
 
     @property
     def is_lasting(self) -> bool:
@@ -298,6 +299,12 @@ class _Asking(Generic[T]):
             self._late -= 1
             self._failed(endpoint, _words(refusal))
             return
+        if refusal.code == UNEXPECTED:
+            # Something else is at that address: the others are asked, unless all are so.
+            self._strangers.add(endpoint)
+            if len(self._strangers) < len(self._endpoints):
+                self._failed(endpoint, _words(refusal))
+                return
         self._endpoints.good(endpoint)
         self._troubles[endpoint] = _words(refusal)
         if self._uncertain and self._call.writes and not self._is_kept(refusal):

@@ -185,7 +185,6 @@ def test_a_refusal_under_the_key_is_definite_though_an_answer_was_lost_before(co
         problem(Code.BODY_TOO_LARGE),
         problem(Code.QUOTA_EXCEEDED, retry_after=60),
         problem("brand_new", 409),
-        page(404),
     ],
 )
 def test_a_refusal_of_one_attempt_says_nothing_of_an_earlier_one(refusal):
@@ -256,17 +255,6 @@ def test_a_fault_in_the_nodes_is_not_asked_for_ever(call, kind):
         asked(io, call)
 
     assert len(io.attempts) == FAULTS_MAX
-
-
-@pytest.mark.parametrize("status", [301, 400, 404, 405, 418])
-def test_something_else_at_the_address_is_told_as_that(status):
-    io = ScriptedIo([page(status)])
-
-    with pytest.raises(errors.UnexpectedAnswer, match="none of Gorilla's") as caught:
-        asked(io)
-
-    assert caught.value.status == status
-    assert len(io.attempts) == 1
 
 
 def test_a_database_that_no_node_has_is_not_waited_for():
