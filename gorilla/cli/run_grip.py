@@ -219,8 +219,13 @@ class Taker:
             self._session_s = self._session.remaining()
         try:
             return self._fresh(self._waited())
-        except BaseException:
+        except BaseException as error:
             self._end_session()
+            if isinstance(error, OutcomeUnknown) and not wish.in_session:
+                self._remark(
+                    f"If {wish.resource!r} was given to this run all the same, nobody else gets it"
+                    f" for up to {wish.timeout_s:g} s."
+                )
             raise
 
     def give_up(self, anew: "Callable[[], Client]") -> bool:
