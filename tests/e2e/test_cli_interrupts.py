@@ -16,6 +16,7 @@ pytestmark = pytest.mark.e2e
 
 MOMENTS_MS = range(0, 620, 20)
 AT_A_TIME = 2
+BEGUN_S = 3.0
 ENDED = {Exit.INTERRUPTED, -signal.SIGINT}
 """By its own decision, or by the signal itself: to a shell both are 130."""
 
@@ -61,11 +62,14 @@ def is_heard(pid: int) -> bool | None:
 def started(*arguments: str, **environment: str) -> Terminal:
     """Start a command; return when the interpreter, whose Ctrl-C is not ours, has begun with it."""
     terminal = Terminal(*arguments, **environment)
-    for wanted in (True, False):
-        deadline_s = time.monotonic() + 20
-        while is_heard(terminal._pid) is not wanted and not terminal.text:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.0005)
+    deadline_s = time.monotonic() + 20
+    while not is_heard(terminal._pid) and not terminal.text:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.0005)
+    # Who looks at a busy machine may miss that moment: what is heard for so long is heard by us.
+    deadline_s = time.monotonic() + BEGUN_S
+    while is_heard(terminal._pid) and not terminal.text and time.monotonic() < deadline_s:
+        time.sleep(0.0005)
     return terminal
 
 
@@ -86,9 +90,10 @@ def check(arguments: tuple[str, ...], shell: Shell, allowed: set[int]) -> None:
         assert "Traceback" not in text, said
         assert "ignored" not in text, said
         assert "bug" not in text, said
-        # The terminal is as it was: on its first screen, with its cursor.
-        assert raw.count("\x1b[?1049h") == raw.count("\x1b[?1049l"), said
-        assert raw.count("\x1b[?25l") == raw.count("\x1b[?25h"), said
+        # The terminal is as it was: on its first screen, with its cursor. To say so once more, where
+        # Ctrl-C came just before the other screen, does no harm.
+        assert raw.count("\x1b[?1049h") <= raw.count("\x1b[?1049l"), said
+        assert raw.count("\x1b[?25l") <= raw.count("\x1b[?25h"), said
 
 
 @pytest.mark.parametrize("name", ENDLESS)
