@@ -14,7 +14,7 @@ from tests.support.real_cluster import running_nodes
 
 pytestmark = pytest.mark.e2e
 
-MOMENTS_MS = range(0, 620, 20)
+MOMENTS_MS = range(0, 620, 30)
 AT_A_TIME = 2
 BEGUN_S = 3.0
 ENDED = {Exit.INTERRUPTED, -signal.SIGINT}
@@ -90,7 +90,7 @@ def check(arguments: tuple[str, ...], shell: Shell, allowed: set[int]) -> None:
         assert "Traceback" not in text, said
         assert "ignored" not in text, said
         assert "bug" not in text, said
-        # The terminal is as it was: on its first screen, with its cursor. To say so once more, where
+        # The terminal is as it was: on its first screen, with its cursor. To say so once more where
         # Ctrl-C came just before the other screen, does no harm.
         assert raw.count("\x1b[?1049h") <= raw.count("\x1b[?1049l"), said
         assert raw.count("\x1b[?25l") <= raw.count("\x1b[?25h"), said
