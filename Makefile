@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 CONFIG ?= cluster.example.toml
 SETTINGS := --config $(CONFIG) $(if $(wildcard .env),--env-file .env)
 PYTEST := $(BIN)/pytest -q
+# Mostly they wait, for leases to end and for what a page shows.
+PATIENT_TESTS := $(sort $(wildcard tests/e2e/test_client_*.py tests/e2e/test_cli_*.py) \
+	$(wildcard tests/e2e/test_javascript.py tests/e2e/test_docs_[ghp]*.py))
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml \
 	deploy/lock/build.in
@@ -60,9 +63,8 @@ test-integration: deps ## Real sockets, files and PostgreSQL
 .PHONY: test-e2e
 test-e2e: deps ## Real nodes behind a real load balancer
 	@deploy/tools.sh --or-fail
-	$(PYTEST) tests/e2e --ignore-glob='*/test_client_*' --ignore-glob='*/test_cli_*'
-	@# Mostly they wait for leases to end.
-	$(PYTEST) -n 2 --dist loadfile tests/e2e/test_client_*.py tests/e2e/test_cli_*.py
+	$(PYTEST) tests/e2e $(patsubst %,--ignore='%',$(PATIENT_TESTS))
+	$(PYTEST) -n 2 --dist loadfile $(PATIENT_TESTS)
 
 .PHONY: test-kill-all
 test-kill-all: deps ## Kill all nodes while they are written to, many times: make test-kill-all ROUNDS=50
