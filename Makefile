@@ -12,6 +12,8 @@ PYTEST := $(BIN)/pytest -q
 # Mostly they wait, for leases to end and for what a page shows.
 PATIENT_TESTS := $(sort $(wildcard tests/e2e/test_client_*.py tests/e2e/test_cli_*.py) \
 	$(wildcard tests/e2e/test_javascript.py tests/e2e/test_docs_[ghp]*.py))
+# These share no database.
+CLIENT_TESTS := $(sort $(wildcard tests/integration/test_client*.py tests/integration/test_cli_*.py))
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make lock" pyproject.toml \
 	deploy/lock/build.in
@@ -58,7 +60,8 @@ test-simulation: deps ## Whole clusters over simulated network, disk and clock
 .PHONY: test-integration
 test-integration: deps ## Real sockets, files and PostgreSQL
 	@deploy/tools.sh --or-fail
-	$(PYTEST) tests/integration
+	$(PYTEST) tests/integration $(patsubst %,--ignore='%',$(CLIENT_TESTS))
+	$(PYTEST) -n 2 $(CLIENT_TESTS)
 
 .PHONY: test-e2e
 test-e2e: deps ## Real nodes behind a real load balancer
